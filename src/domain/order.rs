@@ -1,0 +1,223 @@
+//! An order as it stands, and the states of its life.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::money::Money;
+use super::{CustomerId, GoodsId, LocalText, OrderId};
+
+/// A text that is none of the names an enum is stored under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName(pub String);
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown name {:?}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+/// Gives an enum the names it has in columns, in JSON and in the API: one list for both directions.
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every value, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name it is stored and shown under.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            fn from_str(name: &str) -> Result<Self, UnknownName> {
+                match name {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(UnknownName(name.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OrderState {
+    /// Placed; its stock is held until it is paid or its deadline passes.
+    PendingPayment,
+    /// Paid, or to be paid in cash; the restaurant has not answered yet.
+    PendingAccept,
+    /// The restaurant will make it.
+    Accepted,
+    /// In the kitchen.
+    Preparing,
+    /// Ready to be served, fetched or sent out.
+    Ready,
+    /// On its way.
+    Delivering,
+    /// Done. Terminal.
+    Completed,
+    /// Called off before or after acceptance. Terminal.
+    Cancelled,
+    /// Declined by the restaurant. Terminal.
+    Rejected,
+}
+
+names!(OrderState {
+    PendingPayment = "pending_payment",
+    PendingAccept = "pending_accept",
+    Accepted = "accepted",
+    Preparing = "preparing",
+    Ready = "ready",
+    Delivering = "delivering",
+    Completed = "completed",
+    Cancelled = "cancelled",
+    Rejected = "rejected",
+});
+
+impl OrderState {
+    /// The state an order is placed in: cash is collected later and a zero total has nothing to pay, so neither waits for a payment.
+    pub fn placed(pay_method: PayMethod, total: Money) -> Self {
+        if pay_method == PayMethod::Cash || total == Money::ZERO { Self::PendingAccept } else { Self::PendingPayment }
+    }
+}
+
+/// How an order is to be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayMethod {
+    /// To the staff, before the order is completed.
+    Cash,
+    /// Through the gateway that comes with Rowlock.
+    Sandbox,
+}
+
+names!(PayMethod { Cash = "cash", Sandbox = "sandbox" });
+
+/// A person and place to deliver to, copied into the order so that later changes of the book leave it alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AddressSnapshot {
+    /// Who receives the order.
+    pub contact: String,
+    /// How to reach them.
+    pub phone: String,
+    /// Where to bring it.
+    pub place: String,
+}
+
+/// How an order reaches the customer. `A` is what stands for the address: the book's id in a request, a snapshot in an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fulfilment<A> {
+    /// Served at a table of the restaurant.
+    DineIn {
+        /// The table's name.
+        table: String,
+    },
+    /// Fetched at the counter.
+    Pickup,
+    /// Brought to an address; the only one that costs freight.
+    Delivery(A),
+}
+
+impl<A> Fulfilment<A> {
+    /// The name it is stored and shown under.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DineIn { .. } => "dine_in",
+            Self::Pickup => "pickup",
+            Self::Delivery(_) => "delivery",
+        }
+    }
+}
+
+/// One kind of goods in an order, as it was when the order was placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderLine {
+    /// What was ordered.
+    pub goods_id: GoodsId,
+    /// The dish.
+    pub name: LocalText,
+    /// The spec of the dish.
+    pub spec: LocalText,
+    /// Yuan a unit.
+    pub price: Money,
+    /// Units.
+    pub count: u32,
+}
+
+impl OrderLine {
+    /// Yuan for the whole line.
+    pub fn amount(&self) -> Money {
+        self.price.times(self.count)
+    }
+}
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose it is.
+    pub customer_id: CustomerId,
+    /// Where it stands.
+    pub state: OrderState,
+    /// How it reaches the customer.
+    pub fulfilment: Fulfilment<AddressSnapshot>,
+    /// How it is paid.
+    pub pay_method: PayMethod,
+    /// What was ordered, in the customer's order; goods stand once.
+    pub lines: Vec<OrderLine>,
+    /// The sum of the lines.
+    pub goods_amount: Money,
+    /// What bringing it costs.
+    pub freight: Money,
+    /// What the customer pays.
+    pub total: Money,
+    /// The customer's words to the restaurant. Data, never markup.
+    pub remark: String,
+    /// Until when it must be paid, while it waits for that.
+    pub pay_by: Option<DateTime<Utc>>,
+    /// Until when the restaurant must answer, while it waits for that.
+    pub accept_by: Option<DateTime<Utc>>,
+    /// When it was placed.
+    pub placed_at: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_values() {
+        for state in OrderState::ALL {
+            assert_eq!(state.name().parse(), Ok(*state));
+        }
+        for method in PayMethod::ALL {
+            assert_eq!(method.name().parse(), Ok(*method));
+        }
+        assert_eq!("paid".parse::<OrderState>(), Err(UnknownName("paid".to_owned())));
+    }
+
+    #[test]
+    fn only_what_a_gateway_collects_waits_for_payment() {
+        let some: Money = "0.01".parse().expect("an amount");
+        assert_eq!(OrderState::placed(PayMethod::Sandbox, some), OrderState::PendingPayment);
+        assert_eq!(OrderState::placed(PayMethod::Sandbox, Money::ZERO), OrderState::PendingAccept);
+        assert_eq!(OrderState::placed(PayMethod::Cash, some), OrderState::PendingAccept);
+    }
+}

@@ -1,0 +1,332 @@
+//! Decision tables: each reads like the story it tells.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{NaiveTime, TimeDelta, TimeZone, Utc};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+
+const LIMITS: Limits = Limits { lines_max: 5, count_max: 99 };
+
+fn money(text: &str) -> Money {
+    text.parse().expect("an amount")
+}
+
+fn time(text: &str) -> NaiveTime {
+    NaiveTime::parse_from_str(text, "%H:%M").expect("a time")
+}
+
+/// Goods are letters in a table: A is 1, B is 2.
+fn goods_id(letter: &str) -> GoodsId {
+    GoodsId(i64::from(letter.as_bytes()[0] - b'A') + 1)
+}
+
+fn letter(id: GoodsId) -> char {
+    char::from(b'A' + u8::try_from(id.0 - 1).expect("a letter"))
+}
+
+fn facts() -> Facts {
+    Facts {
+        shop: Shop {
+            paused: false,
+            hours: None,
+            local_time: time("12:00"),
+            minimum_amount: Money::ZERO,
+            freight: money("5"),
+            free_freight_from: None,
+            unpaid: TimeDelta::minutes(15),
+            accept: TimeDelta::minutes(10),
+        },
+        goods: BTreeMap::new(),
+        addresses: HashMap::from([(
+            (CustomerId(Uuid::nil()), AddressId(Uuid::nil())),
+            AddressSnapshot { contact: "Li".into(), phone: "1380000".into(), place: "Road 1".into() },
+        )]),
+        now: Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).single().expect("a time"),
+    }
+}
+
+fn request(lines: &[(GoodsId, i64)]) -> Placement {
+    Placement {
+        id: OrderId(Uuid::nil()),
+        customer_id: CustomerId(Uuid::nil()),
+        key: IdempotencyKey::new("key").expect("a key"),
+        request_hash: [0; 32],
+        lines: WantedLines::new(lines, LIMITS).expect("lines within the limits"),
+        fulfilment: Fulfilment::Pickup,
+        pay_method: PayMethod::Sandbox,
+        expected_total: None,
+        remark: String::new(),
+    }
+}
+
+fn show(verdict: &Verdict) -> String {
+    let letters = |ids: &[GoodsId]| ids.iter().map(|id| letter(*id).to_string()).collect::<Vec<_>>().join(" ");
+    match verdict {
+        Ok(order) => format!("placed {} {}", order.total, order.state),
+        Err(Refusal::ShopPaused) => "paused".into(),
+        Err(Refusal::ShopClosed { opens_at, closes_at }) => {
+            format!("closed {}-{}", opens_at.format("%H:%M"), closes_at.format("%H:%M"))
+        }
+        Err(Refusal::UnknownAddress) => "unknown address".into(),
+        Err(Refusal::UnknownGoods(ids)) => format!("unknown {}", letters(ids)),
+        Err(Refusal::NotOnSale(ids)) => format!("not on sale {}", letters(ids)),
+        Err(Refusal::OutOfStock(short)) => {
+            let left = short.iter().map(|s| format!("{} {}/{}", letter(s.goods_id), s.left, s.wanted));
+            format!("out of stock {}", left.collect::<Vec<_>>().join(", "))
+        }
+        Err(Refusal::BelowMinimum { minimum, goods_amount }) => format!("below minimum {goods_amount}/{minimum}"),
+        Err(Refusal::PriceChanged { expected, total }) => format!("price changed {expected} to {total}"),
+    }
+}
+
+/// Runs a table. `stock A=3@10` puts goods on the shelf (`off A=3@10`: not on sale); `shop …` changes a setting;
+/// `order A:2 [cash|dine|delivery|stranger|expect=…] -> verdict` is a request of the group; all are planned at once.
+fn check(table: &str) {
+    let (mut facts, mut requests, mut expected) = (facts(), Vec::new(), Vec::new());
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let (verb, rest) = row.split_once(' ').expect("a verb and its object");
+        match verb {
+            "stock" | "off" => {
+                for item in rest.split(' ') {
+                    let (name, rest) = item.split_once('=').expect("goods=stock@price");
+                    let (stock, price) = rest.split_once('@').expect("stock@price");
+                    facts.goods.insert(
+                        goods_id(name),
+                        LockedGoods {
+                            name: LocalText::new("菜", "dish"),
+                            spec: LocalText::new("份", "portion"),
+                            price: money(price),
+                            stock: stock.parse().expect("units"),
+                            on_sale: verb == "stock",
+                        },
+                    );
+                }
+            }
+            "shop" => match rest.split_once('=').unwrap_or((rest, "")) {
+                ("paused", _) => facts.shop.paused = true,
+                ("minimum", amount) => facts.shop.minimum_amount = money(amount),
+                ("free_freight_from", amount) => facts.shop.free_freight_from = Some(money(amount)),
+                ("clock", now) => facts.shop.local_time = time(now),
+                ("hours", hours) => {
+                    let (opens_at, closes_at) = hours.split_once('-').expect("from-to");
+                    facts.shop.hours = Some(Hours { opens_at: time(opens_at), closes_at: time(closes_at) });
+                }
+                (other, _) => panic!("unknown setting {other}"),
+            },
+            "order" => {
+                let (wanted, verdict) = rest.split_once(" -> ").expect("lines -> verdict");
+                let mut lines = Vec::new();
+                let mut options = Vec::new();
+                for word in wanted.split(' ') {
+                    match word.split_once(':') {
+                        Some((name, count)) => lines.push((goods_id(name), count.parse().expect("a count"))),
+                        None => options.push(word),
+                    }
+                }
+                let mut request = request(&lines);
+                for option in options {
+                    match option.split_once('=').unwrap_or((option, "")) {
+                        ("cash", _) => request.pay_method = PayMethod::Cash,
+                        ("dine", _) => request.fulfilment = Fulfilment::DineIn { table: "A3".into() },
+                        ("delivery", _) => request.fulfilment = Fulfilment::Delivery(AddressId(Uuid::nil())),
+                        ("stranger", _) => request.customer_id = CustomerId(Uuid::max()),
+                        ("expect", total) => request.expected_total = Some(money(total)),
+                        (other, _) => panic!("unknown option {other}"),
+                    }
+                }
+                requests.push(request);
+                expected.push(verdict.to_owned());
+            }
+            other => panic!("unknown verb {other}"),
+        }
+    }
+    let verdicts = plan(&facts, &requests.iter().collect::<Vec<_>>());
+    assert_eq!(verdicts.iter().map(show).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn earlier_orders_take_before_later_ones() {
+    check(
+        "stock A=3@10
+         order A:2 -> placed 20.00 pending_payment
+         order A:2 -> out of stock A 1/2
+         order A:1 -> placed 10.00 pending_payment
+         order A:1 -> out of stock A 0/1",
+    );
+}
+
+#[test]
+fn a_refused_order_takes_nothing() {
+    check(
+        "stock A=3@10 B=1@1
+         order A:3 B:2 -> out of stock B 1/2
+         order A:3 B:1 -> placed 31.00 pending_payment",
+    );
+}
+
+#[test]
+fn every_short_line_is_named_in_order() {
+    check(
+        "stock A=1@10 B=5@1 C=0@1
+         order C:1 B:5 A:2 -> out of stock A 1/2, C 0/1",
+    );
+}
+
+#[test]
+fn same_goods_on_two_lines_are_summed() {
+    check(
+        "stock A=3@10
+         order A:2 A:2 -> out of stock A 3/4
+         order A:2 A:1 -> placed 30.00 pending_payment",
+    );
+}
+
+#[test]
+fn goods_must_exist_and_be_on_sale() {
+    check(
+        "stock A=3@10
+         off B=3@10 C=0@10
+         order A:1 Z:1 Y:1 B:1 -> unknown Y Z
+         order C:1 B:1 A:9 -> not on sale B C",
+    );
+}
+
+#[test]
+fn totals_are_the_servers() {
+    check(
+        "stock A=30@9.90
+         shop free_freight_from=50
+         order A:2 expect=19.80 -> placed 19.80 pending_payment
+         order A:2 expect=19.79 -> price changed 19.79 to 19.80
+         order A:2 delivery expect=24.80 -> placed 24.80 pending_payment
+         order A:6 delivery -> placed 59.40 pending_payment
+         order A:2 dine cash -> placed 19.80 pending_accept",
+    );
+}
+
+#[test]
+fn nothing_to_pay_waits_for_no_payment() {
+    check(
+        "stock A=1@0
+         order A:1 -> placed 0.00 pending_accept",
+    );
+}
+
+#[test]
+fn the_shop_sets_the_terms() {
+    check(
+        "stock A=9@10
+         shop minimum=20
+         order A:1 -> below minimum 10.00/20.00
+         order A:2 -> placed 20.00 pending_payment
+         order A:2 delivery stranger -> unknown address",
+    );
+    check("shop paused\norder A:1 -> paused");
+}
+
+#[test]
+fn a_shop_may_be_open_over_midnight() {
+    for (hours, clock, verdict) in [
+        ("09:00-21:00", "09:00", "placed 1.00 pending_payment"),
+        ("09:00-21:00", "21:00", "closed 09:00-21:00"),
+        ("18:00-02:00", "01:59", "placed 1.00 pending_payment"),
+        ("18:00-02:00", "02:00", "closed 18:00-02:00"),
+        ("18:00-02:00", "18:00", "placed 1.00 pending_payment"),
+    ] {
+        check(&format!("stock A=1@1\nshop hours={hours}\nshop clock={clock}\norder A:1 -> {verdict}"));
+    }
+}
+
+#[test]
+fn deadlines_follow_the_state() {
+    let mut facts = facts();
+    let goods = LockedGoods {
+        name: LocalText::new("菜", "dish"),
+        spec: LocalText::new("份", "portion"),
+        price: money("1"),
+        stock: 2,
+        on_sale: true,
+    };
+    facts.goods.insert(GoodsId(1), goods);
+    let unpaid = request(&[(GoodsId(1), 1)]);
+    let cash = Placement { pay_method: PayMethod::Cash, ..unpaid.clone() };
+    let verdicts = plan(&facts, &[&unpaid, &cash]);
+    let deadlines = verdicts.iter().map(|verdict| {
+        let order = verdict.as_ref().expect("placed");
+        (order.pay_by, order.accept_by)
+    });
+    assert_eq!(
+        deadlines.collect::<Vec<_>>(),
+        [(Some(facts.now + TimeDelta::minutes(15)), None), (None, Some(facts.now + TimeDelta::minutes(10)))]
+    );
+}
+
+#[test]
+fn lines_outside_the_limits_are_no_lines() {
+    let a = goods_id("A");
+    let count = |line| Err(BadLines::Count { line, count_max: 99 });
+    for (lines, verdict) in [
+        (vec![], Err(BadLines::Empty)),
+        (vec![(a, 1); 6], Err(BadLines::TooMany { lines_max: 5 })),
+        (vec![(a, 1), (a, 0)], count(1)),
+        (vec![(a, -1)], count(0)),
+        (vec![(a, 100)], count(0)),
+        (vec![(a, i64::MAX)], count(0)),
+        (vec![(a, 98), (a, 2)], count(1)),
+        (vec![(a, 98), (a, 1)], Ok(WantedLines(vec![(a, 99)]))),
+    ] {
+        assert_eq!(WantedLines::new(&lines, LIMITS), verdict, "{lines:?}");
+    }
+}
+
+#[test]
+fn keys_are_visible_ascii() {
+    for key in ["", "a b", "ключ", "a\0", &"k".repeat(129)] {
+        assert_eq!(IdempotencyKey::new(key), None, "{key:?}");
+    }
+    assert!(IdempotencyKey::new(&"k".repeat(128)).is_some());
+}
+
+proptest! {
+    /// Whatever is asked for: nothing is oversold, every placed order adds up, and a refusal for stock is true.
+    #[test]
+    fn no_group_oversells(
+        stocks in prop::collection::vec(0_u32..6, 4),
+        orders in prop::collection::vec(prop::collection::vec((1_i64..=4, 1_i64..4), 1..4), 1..12),
+    ) {
+        let mut facts = facts();
+        for (index, stock) in stocks.iter().enumerate() {
+            let id = GoodsId(i64::try_from(index).expect("small") + 1);
+            facts.goods.insert(id, LockedGoods {
+                name: LocalText::new("菜", "dish"),
+                spec: LocalText::new("份", "portion"),
+                price: money("1.10"),
+                stock: *stock,
+                on_sale: true,
+            });
+        }
+        let requests: Vec<Placement> = orders
+            .iter()
+            .map(|lines| request(&lines.iter().map(|(id, count)| (GoodsId(*id), *count)).collect::<Vec<_>>()))
+            .collect();
+        let verdicts = plan(&facts, &requests.iter().collect::<Vec<_>>());
+        let placed: Vec<&Order> = verdicts.iter().filter_map(|verdict| verdict.as_ref().ok()).collect();
+        for (id, units) in taken(placed.iter().copied()) {
+            prop_assert!(units <= facts.goods[&id].stock);
+        }
+        let mut left: BTreeMap<GoodsId, u32> = facts.goods.iter().map(|(id, goods)| (*id, goods.stock)).collect();
+        for (request, verdict) in requests.iter().zip(&verdicts) {
+            let fits = request.lines.iter().all(|(id, count)| count <= left[&id]);
+            prop_assert_eq!(verdict.is_ok(), fits);
+            if let Ok(order) = verdict {
+                prop_assert_eq!(order.lines.iter().map(OrderLine::amount).sum::<Money>() + order.freight, order.total);
+                for line in &order.lines {
+                    *left.get_mut(&line.goods_id).expect("known goods") -= line.count;
+                }
+            }
+        }
+    }
+}
