@@ -1,0 +1,360 @@
+//! Settings: `config/default.toml`, a file of the operator's, the environment; each replaces single keys of the one before.
+//!
+//! Contract: a [`Config`] exists only when every key is known and every value within its bounds, and no secret is shown
+//! by its `Debug`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+const DEFAULT: &str = include_str!("../config/default.toml");
+const PREFIX: &str = "ROWLOCK_";
+
+/// Why the settings cannot be used: one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// A value that is never shown.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is a value.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "\"\"" } else { "\"(hidden)\"" })
+    }
+}
+
+/// All settings. Units and bounds stand in `config/default.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The listener and its limits.
+    pub http: Http,
+    /// Where files are kept.
+    pub data: Data,
+    /// The connection to PostgreSQL.
+    pub database: Database,
+    /// The private cluster.
+    pub embedded_pg: EmbeddedPg,
+    /// Tokens.
+    pub auth: Auth,
+    /// Who vouches for customers.
+    pub login: Login,
+    /// Limits of what customers send.
+    pub orders: Orders,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Http {
+    pub bind: IpAddr,
+    pub port: u16,
+    pub workers: usize,
+    pub body_bytes_max: usize,
+    pub shutdown_seconds: u64,
+    pub customer_requests_per_second: u32,
+    pub customer_requests_burst: u32,
+    pub logins_per_minute: u32,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Database {
+    pub url: Secret,
+    pub pool_size: u32,
+    pub connect_timeout_ms: u64,
+    pub lock_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+    pub attempts_max: u32,
+    pub migrate_at_start: bool,
+}
+
+/// `[embedded_pg]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct EmbeddedPg {
+    pub bin_dir: PathBuf,
+    pub user: String,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Auth {
+    pub token_secret: Secret,
+    pub token_hours: u32,
+}
+
+/// `[login]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Login {
+    pub provider: LoginProvider,
+}
+
+/// Who vouches for customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginProvider {
+    /// Takes every code for a customer of that name.
+    Sandbox,
+}
+
+/// `[orders]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Orders {
+    pub lines_max: usize,
+    pub count_max: u32,
+    pub remark_chars_max: usize,
+    pub addresses_max: u32,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Log {
+    pub filter: String,
+}
+
+impl Config {
+    /// Reads the defaults, then `file` where one is given, then the environment.
+    ///
+    /// # Errors
+    /// One sentence that names the key at fault.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let text = match file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?,
+            None => String::new(),
+        };
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            (name.starts_with(PREFIX) || name == "DATABASE_URL").then_some((name, value))
+        });
+        Self::from_parts(&text, environment)
+    }
+
+    /// As [`Config::load`], from a file's text and given variables.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_parts(
+        file: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table: Table = DEFAULT.parse().expect("the built-in defaults are valid TOML");
+        let file: Table = file.parse().map_err(|error: toml::de::Error| {
+            ConfigError(format!("the configuration file is not valid TOML: {}", error.message()))
+        })?;
+        for (section, keys) in file {
+            let Value::Table(keys) = keys else {
+                return Err(ConfigError(format!("unknown key {section}: keys stand in sections")));
+            };
+            for (key, value) in keys {
+                set(&mut table, &section, &key, value)?;
+            }
+        }
+        for (name, text) in environment {
+            let (section, key) = key_of(&table, &name)?;
+            let value = parse(&table[&section][&key], &text)
+                .ok_or_else(|| ConfigError(format!("{name} must be a {}", table[&section][&key].type_str())))?;
+            set(&mut table, &section, &key, value)?;
+        }
+        let config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+            let (path, message) = (error.path().to_string(), error.into_inner().message().to_owned());
+            ConfigError(format!("{path} is not valid: {message}"))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let bounds: [(&str, u64, u64, u64); 17] = [
+            ("http.port", self.http.port.into(), 1, 65_535),
+            ("http.workers", self.http.workers as u64, 1, 64),
+            ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
+            ("http.shutdown_seconds", self.http.shutdown_seconds, 1, 300),
+            ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
+            ("http.customer_requests_burst", self.http.customer_requests_burst.into(), 1, 100_000),
+            ("http.logins_per_minute", self.http.logins_per_minute.into(), 1, 1_000_000),
+            ("database.pool_size", self.database.pool_size.into(), 1, 200),
+            ("database.connect_timeout_ms", self.database.connect_timeout_ms, 100, 60_000),
+            ("database.lock_timeout_ms", self.database.lock_timeout_ms, 10, 60_000),
+            ("database.statement_timeout_ms", self.database.statement_timeout_ms, 100, 600_000),
+            ("database.attempts_max", self.database.attempts_max.into(), 1, 100),
+            ("auth.token_hours", self.auth.token_hours.into(), 1, 8_760),
+            ("orders.lines_max", self.orders.lines_max as u64, 1, 500),
+            ("orders.count_max", self.orders.count_max.into(), 1, 9_999),
+            ("orders.remark_chars_max", self.orders.remark_chars_max as u64, 0, 2_000),
+            ("orders.addresses_max", self.orders.addresses_max.into(), 1, 200),
+        ];
+        for (key, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError(format!("{key} is {value}; it must be from {least} to {most}")));
+            }
+        }
+        if env_filter::Builder::new().try_parse(&self.log.filter).is_err() {
+            return Err(ConfigError("log.filter is not a list of levels such as \"info,rowlock=debug\"".to_owned()));
+        }
+        let secret = &self.auth.token_secret;
+        if !secret.is_empty() && secret.expose().len() < 32 {
+            return Err(ConfigError("auth.token_secret has fewer than 32 bytes".to_owned()));
+        }
+        if !self.database.url.is_empty() && secret.is_empty() {
+            return Err(ConfigError(
+                "with a database.url, auth.token_secret is required: \
+                 set ROWLOCK_AUTH_TOKEN_SECRET to at least 32 random bytes (openssl rand -hex 32)"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn set(table: &mut Table, section: &str, key: &str, value: Value) -> Result<(), ConfigError> {
+    let slot = table.get_mut(section).and_then(|keys| keys.get_mut(key));
+    match slot {
+        Some(slot) => {
+            *slot = value;
+            Ok(())
+        }
+        None => Err(ConfigError(format!("unknown key {section}.{key}"))),
+    }
+}
+
+/// Section and key that a variable stands for.
+fn key_of(table: &Table, name: &str) -> Result<(String, String), ConfigError> {
+    if name == "DATABASE_URL" {
+        return Ok(("database".to_owned(), "url".to_owned()));
+    }
+    for (section, keys) in table {
+        for key in keys.as_table().into_iter().flat_map(Table::keys) {
+            if name == format!("{PREFIX}{section}_{key}").to_uppercase() {
+                return Ok((section.clone(), key.clone()));
+            }
+        }
+    }
+    Err(ConfigError(format!("unknown variable {name}: variables are named ROWLOCK_<SECTION>_<KEY>")))
+}
+
+/// Reads a variable's text as the kind of value that the default has.
+fn parse(default: &Value, text: &str) -> Option<Value> {
+    match default {
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        _ => Some(Value::String(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::from_parts(file, environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_files_are_valid() {
+        let config = load("", &[]).expect("the defaults");
+        assert_eq!(config.http.port, 8080);
+        let file = include_str!("../config/production.toml");
+        let secret = ("ROWLOCK_AUTH_TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
+        let config = load(file, &[("DATABASE_URL", "postgres://db/rowlock"), secret]).expect("production");
+        assert!(!config.database.migrate_at_start);
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file_overrides_the_defaults() {
+        let config = load("[http]\nport = 1\nworkers = 3", &[("ROWLOCK_HTTP_PORT", "9000")]).expect("valid");
+        assert_eq!((config.http.port, config.http.workers), (9000, 3));
+        let config = load("", &[("ROWLOCK_DATABASE_MIGRATE_AT_START", "false")]).expect("valid");
+        assert!(!config.database.migrate_at_start);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (file, environment, sentence) in [
+            ("[http]\nprot = 1", None, "unknown key http.prot"),
+            ("[htpp]\nport = 1", None, "unknown key htpp.port"),
+            ("port = 1", None, "unknown key port: keys stand in sections"),
+            ("[http]\nport = 0", None, "http.port is 0; it must be from 1 to 65535"),
+            ("[http]\nworkers = 65", None, "http.workers is 65; it must be from 1 to 64"),
+            ("[http]\nport = \"x\"", None, "http.port is not valid: invalid type: string \"x\", expected u16"),
+            (
+                "[login]\nprovider = \"none\"",
+                None,
+                "login.provider is not valid: unknown variant `none`, expected `sandbox`",
+            ),
+            (
+                "",
+                Some(("ROWLOCK_HTTP_PROT", "1")),
+                "unknown variable ROWLOCK_HTTP_PROT: variables are named ROWLOCK_<SECTION>_<KEY>",
+            ),
+            ("", Some(("ROWLOCK_HTTP_PORT", "many")), "ROWLOCK_HTTP_PORT must be a integer"),
+            ("", Some(("ROWLOCK_AUTH_TOKEN_SECRET", "short")), "auth.token_secret has fewer than 32 bytes"),
+            (
+                "[log]\nfilter = \"rowlock=loud\"",
+                None,
+                "log.filter is not a list of levels such as \"info,rowlock=debug\"",
+            ),
+        ] {
+            assert_eq!(load(file, environment.as_slice()).expect_err(sentence), sentence);
+        }
+        let sentence = load("", &[("DATABASE_URL", "postgres://db/x")]).expect_err("no secret");
+        assert!(sentence.starts_with("with a database.url, auth.token_secret is required"), "{sentence}");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let url = "postgres://rowlock:hunter2@db/rowlock";
+        let config = load("", &[("DATABASE_URL", url), ("ROWLOCK_AUTH_TOKEN_SECRET", secret)]).expect("valid");
+        let shown = format!("{config:#?}");
+        assert!(!shown.contains("hunter2") && !shown.contains(secret), "{shown}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Every counter and histogram of the service, in the form Prometheus scrapes.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// One answered HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The HTTP method.
+    pub method: String,
+    /// The route's pattern, so that ids do not become labels.
+    pub route: String,
+    /// The status answered.
+    pub status: u16,
+}
+
+/// A named reason: a refusal's code, a retry's cause.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CodeLabels {
+    /// The reason.
+    pub code: &'static str,
+}
+
+/// The metrics, each under its field's name.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests answered, by method, route and status.
+    pub http_requests: Family<RequestLabels, Counter>,
+    /// Seconds from a request's head to its answer.
+    pub http_seconds: Histogram,
+    /// Orders placed.
+    pub orders_placed: Counter,
+    /// Placements answered with an order that stood already.
+    pub orders_repeated: Counter,
+    /// Placements refused, by code.
+    pub orders_refused: Family<CodeLabels, Counter>,
+    /// Orders in one committed group.
+    pub group_orders: Histogram,
+    /// Groups whose bulk write failed, so that their orders were written one by one.
+    pub group_fallbacks: Counter,
+    /// Seconds from the begin of a group's transaction to its commit, retries included.
+    pub group_seconds: Histogram,
+    /// Transactions run again from the start, by cause.
+    pub transaction_retries: Family<CodeLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        let metrics = Self {
+            registry: Registry::with_prefix("rowlock"),
+            http_requests: Family::default(),
+            http_seconds: seconds(),
+            orders_placed: Counter::default(),
+            orders_repeated: Counter::default(),
+            orders_refused: Family::default(),
+            group_orders: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            group_fallbacks: Counter::default(),
+            group_seconds: seconds(),
+            transaction_retries: Family::default(),
+        };
+        metrics.registered()
+    }
+}
+
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let r = &mut self.registry;
+        r.register("http_requests", "Requests answered", self.http_requests.clone());
+        r.register_with_unit("http", "Time to answer a request", Unit::Seconds, self.http_seconds.clone());
+        r.register("orders_placed", "Orders placed", self.orders_placed.clone());
+        r.register("orders_repeated", "Placements answered with a standing order", self.orders_repeated.clone());
+        r.register("orders_refused", "Placements refused, by code", self.orders_refused.clone());
+        r.register("group_orders", "Orders in one group", self.group_orders.clone());
+        r.register("group_fallbacks", "Groups written order by order", self.group_fallbacks.clone());
+        r.register_with_unit("group", "Time to commit a group", Unit::Seconds, self.group_seconds.clone());
+        r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
+        self
+    }
+
+    /// The text a scrape is answered with (OpenMetrics 1.0).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.registry) {
+            // Only the writer can fail, and a String does not.
+            let _ = write!(text, "# {error}");
+        }
+        text
+    }
+
+    /// Counts one answered request.
+    pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+        self.http_requests.get_or_create(&labels).inc();
+        self.http_seconds.observe(took.as_secs_f64());
+    }
+}

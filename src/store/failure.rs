@@ -1,0 +1,163 @@
+//! What can go wrong between a transaction and its commit, and what may be tried again.
+//!
+//! diesel shows no SQLSTATE. An error's kind and the server's message are all there is, and the message is the only
+//! thing a sharding engine forwards from its workers; so this file, and no other, reads messages. They are compared
+//! in English: [`require_english`] sees to that.
+
+use std::fmt;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
+
+use super::{Conn, DbError};
+
+/// No connection to the database is to be had. Nothing was done.
+#[derive(Debug)]
+pub struct Unavailable(pub String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// The connection was lost during the commit: it took effect, or it did not.
+#[derive(Debug)]
+pub struct CommitUnknown;
+
+/// An error of a transaction, as far as the store must understand it.
+pub trait Retryable: From<DbError> + From<Unavailable> + From<CommitUnknown> {
+    /// The database's own error, where there is one inside.
+    fn database(&self) -> Option<&DbError>;
+}
+
+/// Why a transaction that failed may succeed when it runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// 40P01.
+    Deadlock,
+    /// 40001.
+    Serialization,
+    /// 55P03.
+    LockTimeout,
+    /// An order with the same key was committed in between; the next attempt finds it.
+    Twin,
+    /// The connection broke before the commit was sent.
+    ConnectionLost,
+}
+
+impl Cause {
+    /// The cause as a metric's label.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Deadlock => "deadlock",
+            Self::Serialization => "serialization",
+            Self::LockTimeout => "lock_timeout",
+            Self::Twin => "twin",
+            Self::ConnectionLost => "connection_lost",
+        }
+    }
+}
+
+/// Tells a passing failure from a lasting one.
+pub fn cause(error: &DbError) -> Option<Cause> {
+    match error {
+        DbError::RollbackErrorOnCommit { commit_error, .. } => cause(commit_error),
+        DbError::BrokenTransactionManager => Some(Cause::ConnectionLost),
+        DbError::DatabaseError(kind, information) => cause_of(kind, information.as_ref()),
+        _ => None,
+    }
+}
+
+fn cause_of(kind: &DatabaseErrorKind, information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Cause> {
+    let message = information.message();
+    match kind {
+        DatabaseErrorKind::SerializationFailure => Some(Cause::Serialization),
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Some(Cause::ConnectionLost),
+        DatabaseErrorKind::UniqueViolation if message.contains("orders_idempotency_key") => Some(Cause::Twin),
+        _ if message.contains("deadlock") => Some(Cause::Deadlock),
+        _ if message.contains("due to lock timeout") => Some(Cause::LockTimeout),
+        // 57P01, 57P02 and what libpq says of a socket that closed under it.
+        _ if message.contains("terminating connection") || message.contains("server closed the connection") => {
+            Some(Cause::ConnectionLost)
+        }
+        _ => None,
+    }
+}
+
+/// How long to wait before the attempt after `attempt`: doubling from 5 ms, with the upper half left to chance so that
+/// two transactions that met do not meet again.
+pub(super) fn pause(attempt: u32) -> Duration {
+    let ceiling = 5_000_u64 << attempt.min(6);
+    let random = uuid::Uuid::new_v4().as_u64_pair().1;
+    Duration::from_micros(ceiling / 2 + random % (ceiling / 2))
+}
+
+/// Refuses a server whose messages this file could not read.
+///
+/// # Errors
+/// [`Unavailable`] with what to change.
+pub(super) fn require_english(conn: &mut Conn) -> Result<(), Unavailable> {
+    define_sql_function! {
+        /// A setting of the session.
+        fn current_setting(name: diesel::sql_types::Text) -> diesel::sql_types::Text
+    }
+    let language: String = diesel::select(current_setting("lc_messages"))
+        .get_result(conn)
+        .map_err(|error| Unavailable(error.to_string()))?;
+    if ["", "C", "POSIX"].contains(&language.as_str()) || language.starts_with("en") || language.starts_with("C.") {
+        Ok(())
+    } else {
+        Err(Unavailable(format!(
+            "the server's lc_messages is {language}; Rowlock reads its messages, so run: ALTER ROLE … SET lc_messages = 'C'"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: DatabaseErrorKind, message: &str) -> DbError {
+        DbError::DatabaseError(kind, Box::new(message.to_owned()))
+    }
+
+    #[test]
+    fn passing_failures_are_told_from_lasting_ones() {
+        use DatabaseErrorKind::{CheckViolation, ClosedConnection, SerializationFailure, UniqueViolation, Unknown};
+        for (kind, message, expected) in [
+            (Unknown, "deadlock detected", Some(Cause::Deadlock)),
+            (
+                Unknown,
+                "canceling the transaction since it was involved in a distributed deadlock",
+                Some(Cause::Deadlock),
+            ),
+            (SerializationFailure, "could not serialize access", Some(Cause::Serialization)),
+            (Unknown, "canceling statement due to lock timeout", Some(Cause::LockTimeout)),
+            (
+                UniqueViolation,
+                "duplicate key value violates unique constraint \"orders_idempotency_key\"",
+                Some(Cause::Twin),
+            ),
+            (UniqueViolation, "duplicate key value violates unique constraint \"orders_pkey\"", None),
+            (Unknown, "terminating connection due to administrator command", Some(Cause::ConnectionLost)),
+            (ClosedConnection, "", Some(Cause::ConnectionLost)),
+            (CheckViolation, "violates check constraint \"goods_stock_check\"", None),
+            (Unknown, "canceling statement due to statement timeout", None),
+        ] {
+            assert_eq!(cause(&error(kind, message)), expected, "{message}");
+        }
+        assert_eq!(cause(&DbError::NotFound), None);
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        for attempt in 1..20 {
+            let pause = pause(attempt);
+            assert!(pause >= Duration::from_millis(5) && pause < Duration::from_millis(320), "{pause:?}");
+        }
+    }
+}

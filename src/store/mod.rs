@@ -1,0 +1,249 @@
+//! The database: the only place that names diesel.
+//!
+//! Contract:
+//! * What locks or changes rows takes `&mut Tx`, which only [`Store::write`] makes; what only reads takes a [`Conn`].
+//! * A `Tx` belongs to one merchant, and every statement carries that merchant's id.
+//! * Locks are taken in rank ([`LockRank`]) and, inside a rank, in ascending id order ([`SortedIds`]). Whoever breaks
+//!   the order panics in its own test instead of deadlocking at lunch.
+//! * No function here reads the clock or makes an id.
+
+pub mod audit;
+pub mod catalog;
+pub mod merchants;
+pub mod migrations;
+pub mod orders;
+pub mod people;
+
+mod bulk;
+mod failure;
+mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+
+pub use self::failure::{Cause, CommitUnknown, Retryable, Unavailable, cause};
+use crate::config::Database;
+use crate::domain::MerchantId;
+use crate::metrics::{CodeLabels, Metrics};
+
+/// A connection that may read.
+pub type Conn = diesel::PgConnection;
+/// What the database, or diesel, complains of.
+pub type DbError = diesel::result::Error;
+/// What a store function returns.
+pub type QueryResult<T> = diesel::QueryResult<T>;
+
+type Pooled = PooledConnection<ConnectionManager<Conn>>;
+
+/// The way to the database.
+pub struct Store {
+    pool: Pool<ConnectionManager<Conn>>,
+    attempts_max: u32,
+    metrics: Arc<Metrics>,
+}
+
+/// The session settings every pooled connection starts with.
+#[derive(Debug)]
+struct Session {
+    lock_timeout_ms: u64,
+    statement_timeout_ms: u64,
+}
+
+impl CustomizeConnection<Conn, diesel::r2d2::Error> for Session {
+    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
+        conn.batch_execute(&format!(
+            "SET application_name = 'rowlock'; SET lock_timeout = {}; SET statement_timeout = {}",
+            self.lock_timeout_ms, self.statement_timeout_ms
+        ))
+        .map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+impl Store {
+    /// Opens a pool on the database at `url`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the server does not answer, refuses, or speaks another language than English (the causes of a
+    /// retry are told by its messages).
+    pub fn connect(url: &str, config: &Database, metrics: Arc<Metrics>) -> Result<Self, Unavailable> {
+        let mut first = connect(url)?;
+        failure::require_english(&mut first)?;
+        drop(first);
+        let pool = Pool::builder()
+            .max_size(config.pool_size)
+            .min_idle(Some(1))
+            .connection_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .connection_customizer(Box::new(Session {
+                lock_timeout_ms: config.lock_timeout_ms,
+                statement_timeout_ms: config.statement_timeout_ms,
+            }))
+            .build(ConnectionManager::new(url))
+            .map_err(|error| Unavailable(error.to_string()))?;
+        Ok(Self { pool, attempts_max: config.attempts_max, metrics })
+    }
+
+    /// The pool that holds `merchant`'s rows: the only way to a connection. One server holds every merchant today.
+    fn pool_for(&self, _merchant: MerchantId) -> &Pool<ConnectionManager<Conn>> {
+        &self.pool
+    }
+
+    /// Runs `work` with a connection, outside any transaction.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when no connection is to be had in time, and whatever `work` returns.
+    pub fn read<T, E: From<Unavailable>>(
+        &self,
+        merchant: MerchantId,
+        work: impl FnOnce(&mut Conn) -> Result<T, E>,
+    ) -> Result<T, E> {
+        work(&mut *checkout(self.pool_for(merchant))?)
+    }
+
+    /// Runs `work` with a connection that belongs to no merchant: health, migrations, the audit.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_any<T, E: From<Unavailable>>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E> {
+        work(&mut *checkout(&self.pool)?)
+    }
+
+    /// Runs `work` in one transaction for one merchant: all of it is committed, or nothing.
+    ///
+    /// When the database breaks the transaction off for a passing [`Cause`], `work` runs again from its start, at most
+    /// `database.attempts_max` times with a growing, jittered pause; so it must not have effects of its own.
+    ///
+    /// # Errors
+    /// Whatever `work` returns; [`Unavailable`] when no connection is to be had; [`CommitUnknown`] when the connection
+    /// was lost during the commit.
+    pub fn write<T, E: Retryable>(
+        &self,
+        merchant: MerchantId,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut attempt = 1;
+        loop {
+            let result = self.attempt(merchant, &mut work);
+            let Some(cause) = result.as_ref().err().and_then(Retryable::database).and_then(cause) else {
+                return result;
+            };
+            if attempt >= self.attempts_max {
+                return result;
+            }
+            self.metrics.transaction_retries.get_or_create(&CodeLabels { code: cause.code() }).inc();
+            log::debug!(merchant_id:% = merchant, attempt; "Runs a transaction again: {}", cause.code());
+            std::thread::sleep(failure::pause(attempt));
+            attempt += 1;
+        }
+    }
+
+    fn attempt<T, E: Retryable>(
+        &self,
+        merchant: MerchantId,
+        work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = checkout(self.pool_for(merchant))?;
+        let mut worked = false;
+        let result: Result<T, E> = conn.transaction(|conn| {
+            let value = work(&mut Tx { conn, merchant, rank: None })?;
+            worked = true;
+            Ok(value)
+        });
+        match result {
+            // Only the commit was left to fail. Without its answer nobody knows whether it took effect.
+            Err(error) if worked && error.database().and_then(cause) == Some(Cause::ConnectionLost) => {
+                Err(E::from(CommitUnknown))
+            }
+            other => other,
+        }
+    }
+}
+
+fn checkout(pool: &Pool<ConnectionManager<Conn>>) -> Result<Pooled, Unavailable> {
+    pool.get().map_err(|error| Unavailable(error.to_string()))
+}
+
+/// One connection outside the pool, for commands.
+///
+/// # Errors
+/// [`Unavailable`] with the server's words.
+pub fn connect(url: &str) -> Result<Conn, Unavailable> {
+    Conn::establish(url).map_err(|error| Unavailable(error.to_string().trim().replace('\n', " ")))
+}
+
+/// The order in which kinds of rows are locked: a transaction only ever moves on to a greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockRank {
+    /// `goods` rows.
+    Goods,
+}
+
+/// A transaction of one merchant.
+pub struct Tx<'c> {
+    conn: &'c mut Conn,
+    merchant: MerchantId,
+    rank: Option<LockRank>,
+}
+
+impl Tx<'_> {
+    /// The connection, for statements that only read.
+    pub fn conn(&mut self) -> &mut Conn {
+        self.conn
+    }
+
+    /// Whose rows this transaction may touch.
+    pub fn merchant(&self) -> MerchantId {
+        self.merchant
+    }
+
+    /// Notes that rows of `rank` are about to be locked.
+    ///
+    /// # Panics
+    /// When that rank, or a greater one, was locked before.
+    fn enter(&mut self, rank: LockRank) {
+        assert!(self.rank < Some(rank), "{rank:?} rows are locked after {:?} rows", self.rank);
+        self.rank = Some(rank);
+    }
+
+    /// Runs `work` under a savepoint: when it fails, all it wrote is undone and the transaction can go on.
+    ///
+    /// # Errors
+    /// Whatever `work` returns.
+    pub fn savepoint<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> QueryResult<T>) -> QueryResult<T> {
+        let (merchant, rank) = (self.merchant, self.rank);
+        self.conn.transaction(|conn| work(&mut Tx { conn, merchant, rank }))
+    }
+}
+
+/// Ids in ascending order, each once: what lock functions take, so that no two transactions wait for each other in a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortedIds<T>(Vec<T>);
+
+impl<T: Ord> FromIterator<T> for SortedIds<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(ids: I) -> Self {
+        let mut ids: Vec<T> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self(ids)
+    }
+}
+
+impl<T> SortedIds<T> {
+    /// The ids, ascending.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_ids_are_sorted_and_single() {
+        assert_eq!([3, 1, 2, 3, 1].into_iter().collect::<SortedIds<i32>>().as_slice(), [1, 2, 3]);
+    }
+}
