@@ -1,0 +1,124 @@
+//! Restaurants to try Rowlock with: a believable one, and one as large as wanted.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use crate::clock::uuid_at;
+use crate::domain::money::Money;
+use crate::domain::{LocalText, MerchantId};
+use crate::error::Error;
+use crate::store::catalog::{self, NewGoods, StockMove};
+use crate::store::merchants::{self, NewMerchant};
+use crate::store::{Store, Tx};
+
+/// The demo restaurant, as it is served on the first start.
+const RESTAURANT: &str = include_str!("../../config/demo-restaurant.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Restaurant {
+    name: LocalText,
+    time_zone: Tz,
+    minimum_amount: Money,
+    freight: Money,
+    free_freight_from: Money,
+    category: Vec<Category>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Category {
+    name: LocalText,
+    product: Vec<Product>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Product {
+    name: LocalText,
+    goods: Vec<Goods>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Goods {
+    spec: LocalText,
+    price: Money,
+    stock: i32,
+}
+
+/// Adds the demo restaurant and returns its id.
+///
+/// # Errors
+/// What the database says.
+pub fn seed_restaurant(store: &Store, now: DateTime<Utc>) -> Result<MerchantId, Error> {
+    let restaurant = toml::from_str(RESTAURANT).map_err(|error| Error::Internal(error.to_string()))?;
+    seed(store, &restaurant, now)
+}
+
+/// Adds a restaurant with `count` goods, ten to a category, and returns its id.
+///
+/// # Errors
+/// What the database says.
+pub fn seed_large(store: &Store, count: u32, now: DateTime<Utc>) -> Result<MerchantId, Error> {
+    let product = |number: u32| Product {
+        name: LocalText::new(format!("菜品 {number}"), format!("Dish {number}")),
+        goods: vec![Goods {
+            spec: LocalText::new("例", "Regular"),
+            price: Money::new((number % 90 + 10).into()).unwrap_or_default(),
+            stock: 1_000_000,
+        }],
+    };
+    let numbers: Vec<u32> = (1..=count).collect();
+    let category = |(numbers, number): (&[u32], usize)| Category {
+        name: LocalText::new(format!("分类 {number}"), format!("Category {number}")),
+        product: numbers.iter().copied().map(product).collect(),
+    };
+    let restaurant = Restaurant {
+        name: LocalText::new(format!("大食堂（{count} 种）"), format!("Canteen of {count} dishes")),
+        time_zone: Tz::Asia__Shanghai,
+        minimum_amount: Money::ZERO,
+        freight: Money::ZERO,
+        free_freight_from: Money::ZERO,
+        category: numbers.chunks(10).zip(1..).map(category).collect(),
+    };
+    seed(store, &restaurant, now)
+}
+
+fn seed(store: &Store, restaurant: &Restaurant, now: DateTime<Utc>) -> Result<MerchantId, Error> {
+    let id = store.read_any(|conn| merchants::next_id(conn).map_err(Error::from))?;
+    store.write(id, |tx| insert(tx, restaurant, now))?;
+    Ok(id)
+}
+
+fn insert(tx: &mut Tx<'_>, restaurant: &Restaurant, now: DateTime<Utc>) -> Result<(), Error> {
+    let merchant = NewMerchant {
+        name: &restaurant.name,
+        time_zone: restaurant.time_zone,
+        minimum_amount: restaurant.minimum_amount,
+        freight: restaurant.freight,
+        free_freight_from: Some(restaurant.free_freight_from),
+    };
+    merchants::insert(tx, &merchant, now)?;
+    for (position, category) in (1..).zip(&restaurant.category) {
+        let category_id = catalog::insert_category(tx, &category.name, position)?;
+        for (position, product) in (1..).zip(&category.product) {
+            let product_id = catalog::insert_product(tx, category_id, &product.name, position)?;
+            for (position, goods) in (1..).zip(&product.goods) {
+                let new = NewGoods { product_id, spec: &goods.spec, price: goods.price, position };
+                let goods_id = catalog::insert_goods(tx, &new)?;
+                let opening = StockMove {
+                    id: uuid_at(now),
+                    goods_id,
+                    delta: goods.stock,
+                    reason: "opening",
+                    actor: "seed",
+                    at: now,
+                };
+                catalog::insert_move(tx, &opening)?;
+            }
+        }
+    }
+    Ok(())
+}

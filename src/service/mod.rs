@@ -1,0 +1,4 @@
+//! Use cases: one function each, all of it inside the transaction of its caller.
+
+pub mod demo;
+pub mod people;
