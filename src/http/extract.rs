@@ -1,0 +1,145 @@
+//! What handlers take as arguments: who asks, whom they ask, and what they send.
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header;
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+
+use crate::App;
+use crate::domain::placement::IdempotencyKey;
+use crate::domain::{CustomerId, MerchantId};
+use crate::error::Error;
+
+/// The merchant in the path: `/v1/merchants/{m}/…`. Whether it exists is for the database to say.
+pub(super) struct Merchant(pub(super) MerchantId);
+
+impl FromRequest for Merchant {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(merchant_of(req).map(Self))
+    }
+}
+
+fn merchant_of(req: &HttpRequest) -> Result<MerchantId, Error> {
+    req.match_info().get("m").and_then(|m| m.parse().ok()).map(MerchantId).ok_or(Error::NotFound)
+}
+
+/// A customer of the merchant in the path, by their bearer token.
+pub(super) struct Customer {
+    pub(super) merchant: MerchantId,
+    pub(super) id: CustomerId,
+}
+
+impl FromRequest for Customer {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(customer_of(req))
+    }
+}
+
+fn customer_of(req: &HttpRequest) -> Result<Customer, Error> {
+    let app = req.app_data::<Data<App>>().expect("the server is built with its App");
+    let asked = merchant_of(req)?;
+    let header = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or(Error::Unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Error::Unauthenticated);
+    }
+    let (merchant, id) = app.tokens.verify(token.trim(), app.clock.now())?;
+    if merchant != asked {
+        return Err(Error::WrongMerchant);
+    }
+    app.limits.customer(merchant, id)?;
+    Ok(Customer { merchant, id })
+}
+
+/// The `Idempotency-Key` header.
+pub(super) struct Key(pub(super) IdempotencyKey);
+
+impl FromRequest for Key {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let key = match req.headers().get("Idempotency-Key") {
+            None => Err(Error::KeyMissing),
+            Some(value) => value.to_str().ok().and_then(IdempotencyKey::new).ok_or(Error::KeyMalformed),
+        };
+        ready(key.map(Self))
+    }
+}
+
+/// A JSON body. Stricter than actix's own: it names the field that is wrong, and refuses fields it does not know.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json =
+            req.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+                value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+            });
+        if !is_json {
+            return Box::pin(ready(Err(Error::NotJson)));
+        }
+        let app = req.app_data::<Data<App>>().expect("the server is built with its App");
+        let bytes_max = app.config.http.body_bytes_max;
+        let bytes = Bytes::from_request(req, payload);
+        Box::pin(async move {
+            let bytes = bytes.await.map_err(|error| match error.as_error::<PayloadError>() {
+                Some(PayloadError::Overflow) => Error::BodyTooLarge(bytes_max),
+                // The only other limit actix checks before it reads: the announced length.
+                _ if error.as_response_error().status_code() == 413 => Error::BodyTooLarge(bytes_max),
+                _ => Error::Http(400),
+            })?;
+            parse(&bytes).map(Self)
+        })
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { String::new() } else { path };
+        Error::MalformedBody { field, reason: error.into_inner().to_string() }
+    })?;
+    let trailing = |error: serde_json::Error| Error::MalformedBody { field: String::new(), reason: error.to_string() };
+    deserializer.end().map_err(trailing)?;
+    Ok(value)
+}
+
+/// An id in the path that does not parse names nothing.
+pub(super) fn path_config() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|_, _| Error::NotFound.into())
+}
+
+/// A query string that does not parse is answered like a body that does not.
+pub(super) fn query_config() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|error, _| Error::MalformedQuery(error.to_string()).into())
+}
+
+/// A text a customer typed: trimmed, without control characters other than line breaks, from one (or none, when
+/// `may_be_empty`) to `chars_max` characters.
+pub(super) fn text(field: &'static str, value: &str, may_be_empty: bool, chars_max: usize) -> Result<String, Error> {
+    let value = value.trim();
+    let least = usize::from(!may_be_empty);
+    if !(least..=chars_max).contains(&value.chars().count()) {
+        return Err(Error::InvalidField { field, reason: format!("it must have {least} to {chars_max} characters") });
+    }
+    if value.chars().any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t') {
+        return Err(Error::InvalidField { field, reason: "it must not have control characters".to_owned() });
+    }
+    Ok(value.to_owned())
+}

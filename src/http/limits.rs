@@ -1,0 +1,67 @@
+//! How often a customer, or a network address, may ask.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::App;
+use crate::config::Http;
+use crate::domain::{CustomerId, MerchantId};
+use crate::error::Error;
+
+/// Token buckets in this process's memory: N instances let N times as much through.
+pub struct RateLimits {
+    customers: DefaultKeyedRateLimiter<(MerchantId, CustomerId)>,
+    logins: DefaultKeyedRateLimiter<IpAddr>,
+    clock: DefaultClock,
+}
+
+impl RateLimits {
+    /// Limits as configured.
+    pub fn new(config: &Http) -> Self {
+        let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let customers = Quota::per_second(positive(config.customer_requests_per_second))
+            .allow_burst(positive(config.customer_requests_burst));
+        Self {
+            customers: RateLimiter::keyed(customers),
+            logins: RateLimiter::keyed(Quota::per_minute(positive(config.logins_per_minute))),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// Counts a request of a customer.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] beyond `http.customer_requests_…`.
+    pub fn customer(&self, merchant: MerchantId, customer: CustomerId) -> Result<(), Error> {
+        self.customers
+            .check_key(&(merchant, customer))
+            .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
+    }
+
+    /// Counts a login from an address.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] beyond `http.logins_per_minute`.
+    pub fn login(&self, address: IpAddr) -> Result<(), Error> {
+        self.logins
+            .check_key(&address)
+            .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
+    }
+
+    /// Drops, once a minute, the buckets that have filled up again, so that memory follows the customers of now.
+    pub(super) fn forget_idle_customers(&self, app: &Data<App>) {
+        let app = app.clone();
+        actix_web::rt::spawn(async move {
+            loop {
+                actix_web::rt::time::sleep(Duration::from_secs(60)).await;
+                app.limits.customers.retain_recent();
+                app.limits.logins.retain_recent();
+            }
+        });
+    }
+}

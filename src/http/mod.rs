@@ -1,0 +1,154 @@
+//! The HTTP API, version 1: the route table, and what every request passes through.
+//!
+//! A handler is four moves: who may (an argument's type), the time, one closure for the database, the view built after
+//! its transaction is committed.
+
+pub mod auth;
+pub mod limits;
+
+mod extract;
+mod observe;
+mod ops;
+mod orders;
+mod problem;
+mod shop;
+mod view;
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{App as ActixApp, HttpServer};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, PathItem};
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::App;
+use crate::domain::MerchantId;
+use crate::error::Error;
+use crate::store::{Conn, Tx};
+
+/// The route table. A route is declared, with its path, above its handler; what is not here is not served.
+fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(shop::log_in)
+        .service(shop::menu)
+        .service(shop::list_addresses)
+        .service(shop::add_address)
+        .service(shop::change_address)
+        .service(shop::remove_address)
+        .service(orders::place)
+        .service(orders::list)
+        .service(orders::show)
+        .service(ops::healthz)
+        .service(ops::readyz)
+        .service(ops::metrics);
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Rowlock",
+        description = "Order placement for restaurants and small merchants. Amounts are decimal strings in yuan (CNY), times are RFC 3339. \
+            Errors are `application/problem+json` with a stable `code`.",
+    ),
+    tags(
+        (name = "customers", description = "What a mini-program calls for a customer"),
+        (name = "operations", description = "What an operator's machines call"),
+    ),
+)]
+struct Head;
+
+/// The OpenAPI document of the route table.
+pub fn openapi() -> Document {
+    let (_, document) = ActixApp::new().into_utoipa_app().openapi(head()).configure(routes).split_for_parts();
+    document
+}
+
+fn head() -> Document {
+    let mut document = Head::openapi();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    document.components.get_or_insert_default().add_security_scheme("customer", SecurityScheme::Http(bearer));
+    document
+}
+
+/// The methods of each path, as an `Allow` header lists them.
+struct AllowedMethods(HashMap<String, String>);
+
+impl AllowedMethods {
+    fn of(document: &Document) -> Self {
+        let methods = |item: &PathItem| {
+            let all = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
+            let taken: Vec<&str> =
+                all.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
+            taken.join(", ")
+        };
+        Self(document.paths.paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect())
+    }
+}
+
+/// Serves `app` on `listener` until the returned server is told to stop.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
+    let allowed = Data::new(AllowedMethods::of(&openapi()));
+    let (workers, shutdown_seconds) = (app.config.http.workers, app.config.http.shutdown_seconds);
+    app.limits.forget_idle_customers(&app);
+    let server = HttpServer::new(move || {
+        let (actix, document) = ActixApp::new()
+            .into_utoipa_app()
+            .openapi(head())
+            .app_data(app.clone())
+            .app_data(allowed.clone())
+            .app_data(web::PayloadConfig::new(app.config.http.body_bytes_max))
+            .app_data(extract::path_config())
+            .app_data(extract::query_config())
+            .configure(routes)
+            .split_for_parts();
+        actix
+            .service(web::redirect("/docs", "/docs/"))
+            .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document))
+            .wrap(from_fn(observe::observe))
+    });
+    let server = server
+        .workers(workers)
+        .shutdown_timeout(shutdown_seconds)
+        .client_request_timeout(Duration::from_secs(10))
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Runs work that blocks on the pool of threads made for it. The only call of `web::block`.
+async fn blocking<T: Send + 'static>(
+    app: &Data<App>,
+    work: impl FnOnce(&App) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let app = app.clone();
+    web::block(move || work(&app)).await.unwrap_or_else(|_| Err(Error::Internal("a request panicked".to_owned())))
+}
+
+/// Reads a merchant's rows.
+async fn read<T: Send + 'static>(
+    app: &Data<App>,
+    merchant: MerchantId,
+    work: impl FnOnce(&mut Conn) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    blocking(app, move |app| app.store.read(merchant, work)).await
+}
+
+/// Changes a merchant's rows in one transaction; see [`crate::store::Store::write`].
+async fn write<T: Send + 'static>(
+    app: &Data<App>,
+    merchant: MerchantId,
+    work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    blocking(app, move |app| app.store.write(merchant, work)).await
+}

@@ -1,0 +1,109 @@
+//! What every request passes through: it gets an id, a language, a line in the log, a place in the metrics; and every
+//! error, ours or actix's, becomes a problem.
+
+use std::time::Instant;
+
+use actix_web::HttpMessage;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AcceptLanguage, Header, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use uuid::Uuid;
+
+use super::{AllowedMethods, problem};
+use crate::App;
+use crate::domain::Language;
+use crate::error::Error;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The order a request was about, for its line in the log.
+#[derive(Clone)]
+pub(super) struct AboutOrder(pub(super) crate::domain::OrderId);
+
+pub(super) async fn observe(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let begun = Instant::now();
+    let request_id = request_id(&req);
+    let language = language(&req);
+    // Routing wants the request for itself, so it is not held on to here.
+    let mut response = next.call(req).await?.map_into_boxed_body();
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let actix_error;
+        let error = match response.response().error().and_then(|error| error.as_error::<Error>()) {
+            Some(error) => error,
+            None => {
+                actix_error = of_actix(&response);
+                &actix_error
+            }
+        };
+        report(error, &request_id);
+        let answer = problem::respond(error, language, &request_id);
+        response = response.into_response(answer);
+    }
+    let echoed = HeaderValue::from_str(&request_id).expect("a request id is visible ASCII");
+    response.headers_mut().insert(REQUEST_ID, echoed);
+
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let (method, status, took) = (request.method(), response.status().as_u16(), begun.elapsed());
+    if let Some(app) = request.app_data::<Data<App>>() {
+        app.metrics.request(method.as_str(), &route, status, took);
+    }
+    let order_id = request.extensions().get::<AboutOrder>().map(|about| about.0.to_string());
+    log::info!(
+        request_id:% = request_id,
+        order_id:% = order_id.as_deref().unwrap_or("-"),
+        took_us = took.as_micros() as u64;
+        "{method} {} {status}", request.path()
+    );
+    Ok(response)
+}
+
+/// The client's own id where it is fit to be repeated in a header and a log, a fresh one otherwise.
+fn request_id(req: &ServiceRequest) -> String {
+    let theirs = req.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let fit = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    theirs.filter(fit).map_or_else(|| Uuid::new_v4().to_string(), ToOwned::to_owned)
+}
+
+/// Chinese or English, whichever the client ranks first.
+fn language(req: &ServiceRequest) -> Language {
+    let ranked = AcceptLanguage::parse(req).map(|accept| accept.ranked()).unwrap_or_default();
+    let known = ranked.iter().filter_map(|tag| tag.item()).find_map(|tag| match tag.primary_language() {
+        "zh" => Some(Language::Zh),
+        "en" => Some(Language::En),
+        _ => None,
+    });
+    known.unwrap_or_default()
+}
+
+/// The error where actix answered by itself. It knows no route for a path with a method that the path does not take.
+fn of_actix(response: &ServiceResponse) -> Error {
+    let request = response.request();
+    let allowed = request.app_data::<Data<AllowedMethods>>().zip(request.match_pattern());
+    match response.status() {
+        StatusCode::NOT_FOUND => match allowed.and_then(|(allowed, pattern)| allowed.0.get(&pattern)) {
+            Some(methods) => Error::MethodNotAllowed { allow: methods.clone() },
+            None => Error::NotFound,
+        },
+        status if status.is_server_error() => Error::Internal(format!("actix answered {status}")),
+        status => Error::Http(status.as_u16()),
+    }
+}
+
+/// Errors that are ours go to the log, and only those: a refusal is an answer.
+fn report(error: &Error, request_id: &str) {
+    match error.status_and_code().0 {
+        500 => log::error!(request_id:%; "{error}"),
+        503 => log::warn!(request_id:%; "{error}"),
+        _ => {}
+    }
+}

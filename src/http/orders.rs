@@ -1,0 +1,238 @@
+//! A customer places orders and looks at them.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post};
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::extract::{Body, Customer, Key, text};
+use super::observe::AboutOrder;
+use super::problem::ProblemView;
+use super::view::{OrderView, amount, pay_method};
+use super::{blocking, read};
+use crate::App;
+use crate::clock::uuid_at;
+use crate::config;
+use crate::domain::money::Money;
+use crate::domain::order::{Fulfilment, PayMethod};
+use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
+use crate::domain::{AddressId, CustomerId, GoodsId, OrderId};
+use crate::error::Error;
+use crate::placement::Outcome;
+use crate::store::orders;
+
+/// What to order, how to get it and how to pay it. Its serialization is what an idempotency key stands for: a field
+/// added later must not be serialized when it is absent.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceOrder {
+    /// Goods and units. Lines that name the same goods are summed.
+    lines: Vec<Line>,
+    fulfilment: FulfilmentRequest,
+    #[schema(schema_with = pay_method)]
+    pay_method: PayMethod,
+    /// Points to spend. No merchant takes points yet, so only 0 is valid.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    points: u32,
+    /// Words to the restaurant, at most 200 characters by default.
+    #[serde(default)]
+    #[schema(example = "少辣，谢谢")]
+    remark: String,
+    /// What the customer was shown. Another total is refused with `price_changed`.
+    #[serde(default)]
+    #[schema(schema_with = amount)]
+    expected_total: Option<Money>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(points: &u32) -> bool {
+    *points == 0
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[schema(example = 1)]
+    goods_id: i64,
+    /// Units, from 1 to 999 by default.
+    #[schema(example = 2)]
+    count: i64,
+}
+
+/// How the order reaches the customer.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum FulfilmentRequest {
+    /// Served at a table.
+    DineIn {
+        /// The table's name, 1 to 20 characters.
+        #[schema(example = "A3")]
+        table: String,
+    },
+    /// Fetched at the counter.
+    Pickup {},
+    /// Brought to an address of the customer's book.
+    Delivery {
+        /// The address.
+        address_id: Uuid,
+    },
+}
+
+impl PlaceOrder {
+    /// Trims what is typed and refuses what is out of bounds.
+    fn checked(mut self, limits: &config::Orders) -> Result<Self, Error> {
+        if self.points != 0 {
+            return Err(Error::InvalidField { field: "points", reason: "this merchant takes no points".to_owned() });
+        }
+        self.remark = text("remark", &self.remark, true, limits.remark_chars_max)?;
+        if let FulfilmentRequest::DineIn { table } = &mut self.fulfilment {
+            *table = text("fulfilment.table", table, false, 20)?;
+        }
+        Ok(self)
+    }
+
+    fn hash(&self) -> RequestHash {
+        let canonical = serde_json::to_vec(self).expect("a request is plain data");
+        digest(&SHA256, &canonical).as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    fn into_placement(
+        self,
+        id: OrderId,
+        customer_id: CustomerId,
+        key: IdempotencyKey,
+        limits: &config::Orders,
+    ) -> Result<Placement, Error> {
+        let request_hash = self.hash();
+        let lines: Vec<(GoodsId, i64)> = self.lines.iter().map(|line| (GoodsId(line.goods_id), line.count)).collect();
+        let limits = Limits { lines_max: limits.lines_max, count_max: limits.count_max };
+        Ok(Placement {
+            id,
+            customer_id,
+            key,
+            request_hash,
+            lines: WantedLines::new(&lines, limits)?,
+            fulfilment: match self.fulfilment {
+                FulfilmentRequest::DineIn { table } => Fulfilment::DineIn { table },
+                FulfilmentRequest::Pickup {} => Fulfilment::Pickup,
+                FulfilmentRequest::Delivery { address_id } => Fulfilment::Delivery(AddressId(address_id)),
+            },
+            pay_method: self.pay_method,
+            expected_total: self.expected_total,
+            remark: self.remark,
+        })
+    }
+}
+
+/// Places an order: all of it, or nothing. Send one `Idempotency-Key` per order, and the same one when you do not know
+/// what became of it: the answer is then the order that stands.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(
+        ("m" = i64, Path, description = "The merchant"),
+        ("Idempotency-Key" = String, Header, description = "1 to 128 visible ASCII characters, one key per order"),
+    ),
+    request_body = PlaceOrder,
+    responses(
+        (status = 201, body = OrderView, description = "Placed"),
+        (status = 200, body = OrderView, description = "This key has placed this order before"),
+        (status = 409, body = ProblemView, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
+            `below_minimum`, `shop_paused`, `shop_closed`"),
+        (status = 422, body = ProblemView, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
+            `empty_order`, `too_many_lines`, `bad_count`, `invalid_field`"),
+        (status = "4XX", body = ProblemView),
+        (status = 503, body = ProblemView, description = "`unavailable`: nothing was done; `outcome_unknown`: repeat with the same key"),
+    ),
+)]
+#[post("/v1/merchants/{m}/orders")]
+pub(super) async fn place(
+    app: Data<App>,
+    req: HttpRequest,
+    who: Customer,
+    key: Key,
+    body: Body<PlaceOrder>,
+) -> Result<HttpResponse, Error> {
+    let now = app.clock.now();
+    let limits = &app.config.orders;
+    let placement = body.0.checked(limits)?.into_placement(OrderId(uuid_at(now)), who.id, key.0, limits)?;
+    let outcome = blocking(&app, move |app| app.engine.place(who.merchant, &placement, now)).await?;
+    let (mut response, order) = match outcome {
+        Outcome::Placed(order) => (HttpResponse::Created(), order),
+        Outcome::Repeated(order) => (HttpResponse::Ok(), order),
+        Outcome::Mismatched => return Err(Error::KeyReused),
+        Outcome::Refused(refusal) => return Err(refusal.into()),
+    };
+    req.extensions_mut().insert(AboutOrder(order.id));
+    Ok(response.json(OrderView::from(order)))
+}
+
+/// The id of an order in the path.
+#[derive(Deserialize)]
+struct OrderPath {
+    id: Uuid,
+}
+
+/// One order of the customer.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
+    responses((status = 200, body = OrderView), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[get("/v1/merchants/{m}/orders/{id}")]
+pub(super) async fn show(
+    app: Data<App>,
+    req: HttpRequest,
+    who: Customer,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let id = OrderId(path.id);
+    req.extensions_mut().insert(AboutOrder(id));
+    let order = read(&app, who.merchant, move |conn| Ok(orders::find(conn, who.merchant, who.id, id)?)).await?;
+    Ok(HttpResponse::Ok().json(OrderView::from(order.ok_or(Error::NotFound)?)))
+}
+
+const PAGE_ORDERS_MAX: u8 = 100;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    /// Orders in a page, 1 to 100; 20 when absent.
+    limit: Option<u8>,
+    /// `next_cursor` of the page before; absent for the first.
+    cursor: Option<Uuid>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OrderPage {
+    items: Vec<OrderView>,
+    /// Asks for the page after this one; null at the end.
+    next_cursor: Option<Uuid>,
+}
+
+/// The customer's orders, the newest first.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), PageQuery),
+    responses((status = 200, body = OrderPage), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[get("/v1/merchants/{m}/orders")]
+pub(super) async fn list(app: Data<App>, who: Customer, page: Query<PageQuery>) -> Result<HttpResponse, Error> {
+    let limit = page.limit.unwrap_or(20);
+    if !(1..=PAGE_ORDERS_MAX).contains(&limit) {
+        return Err(Error::MalformedQuery(format!("limit must be from 1 to {PAGE_ORDERS_MAX}")));
+    }
+    let before = page.cursor.map(OrderId);
+    // One more than asked for tells whether there is a next page.
+    let one_more = i64::from(limit) + 1;
+    let mut orders =
+        read(&app, who.merchant, move |conn| Ok(orders::page(conn, who.merchant, who.id, before, one_more)?)).await?;
+    let has_next = orders.len() > usize::from(limit);
+    orders.truncate(limit.into());
+    let next_cursor = orders.last().filter(|_| has_next).map(|order| order.id.0);
+    Ok(HttpResponse::Ok().json(OrderPage { items: orders.into_iter().map(OrderView::from).collect(), next_cursor }))
+}

@@ -1,0 +1,304 @@
+//! What a customer sees of a shop: login, menu, address book.
+
+use std::collections::HashMap;
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::extract::{Body, Customer, Merchant, text};
+use super::problem::ProblemView;
+use super::view::{AddressFields, Text, amount};
+use super::{read, write};
+use crate::App;
+use crate::domain::money::Money;
+use crate::domain::order::AddressSnapshot;
+use crate::domain::placement::Hours;
+use crate::domain::{AddressId, MerchantId};
+use crate::error::Error;
+use crate::gateway::LoginError;
+use crate::service;
+use crate::store::people::Address;
+use crate::store::{Conn, catalog, merchants, people};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LogIn {
+    /// What the mini-program got from its platform (`wx.login`). The sandbox takes any code for a customer of that name.
+    #[schema(example = "alice")]
+    code: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Session {
+    /// Goes into `Authorization: Bearer …`.
+    token: String,
+    expires_at: DateTime<Utc>,
+    customer_id: Uuid,
+}
+
+/// Exchanges a mini-program's login code for a token.
+#[utoipa::path(
+    tag = "customers",
+    params(("m" = i64, Path, description = "The merchant")),
+    request_body = LogIn,
+    responses(
+        (status = 201, body = Session),
+        (status = "4XX", body = ProblemView, description = "`login_refused`, `not_found`, `too_many_requests`"),
+        (status = 503, body = ProblemView),
+    ),
+)]
+#[post("/v1/merchants/{m}/sessions")]
+pub(super) async fn log_in(
+    app: Data<App>,
+    req: HttpRequest,
+    merchant: Merchant,
+    body: Body<LogIn>,
+) -> Result<HttpResponse, Error> {
+    if let Some(peer) = req.peer_addr() {
+        app.limits.login(peer.ip())?;
+    }
+    let code = text("code", &body.0.code, false, 200)?;
+    let subject = app.login.subject(&code).await.map_err(|error| match error {
+        LoginError::Refused => Error::LoginRefused,
+        LoginError::Unavailable(reason) => Error::Unavailable(reason),
+    })?;
+    let now = app.clock.now();
+    let customer = write(&app, merchant.0, move |tx| service::people::log_in(tx, &subject, now)).await?;
+    let (token, expires_at) = app.tokens.issue(merchant.0, customer, now)?;
+    Ok(HttpResponse::Created().json(Session { token, expires_at, customer_id: customer.0 }))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Menu {
+    name: Text,
+    /// Takes no orders at the moment.
+    paused: bool,
+    /// Opening hours in `time_zone`; absent when always open.
+    hours: Option<HoursView>,
+    #[schema(example = "Asia/Shanghai")]
+    time_zone: &'static str,
+    /// The least the goods of an order must cost.
+    #[schema(schema_with = amount)]
+    minimum_amount: Money,
+    /// What a delivery costs.
+    #[schema(schema_with = amount)]
+    freight: Money,
+    /// From this goods amount on, delivery is free.
+    #[schema(schema_with = amount)]
+    free_freight_from: Option<Money>,
+    categories: Vec<CategoryView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct HoursView {
+    #[schema(example = "09:00")]
+    opens_at: String,
+    #[schema(example = "21:30")]
+    closes_at: String,
+}
+
+impl From<Hours> for HoursView {
+    fn from(hours: Hours) -> Self {
+        Self {
+            opens_at: hours.opens_at.format("%H:%M").to_string(),
+            closes_at: hours.closes_at.format("%H:%M").to_string(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct CategoryView {
+    id: i64,
+    name: Text,
+    products: Vec<ProductView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ProductView {
+    id: i64,
+    name: Text,
+    goods: Vec<GoodsView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct GoodsView {
+    /// What an order line names.
+    id: i64,
+    spec: Text,
+    /// Yuan a unit.
+    #[schema(schema_with = amount)]
+    price: Money,
+    /// Units left a moment ago.
+    stock: i32,
+    /// Units sold.
+    sales: i64,
+}
+
+/// The menu: what is on sale, with prices and what is left.
+#[utoipa::path(
+    tag = "customers",
+    params(("m" = i64, Path, description = "The merchant")),
+    responses((status = 200, body = Menu), (status = 404, body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[get("/v1/merchants/{m}/menu")]
+pub(super) async fn menu(app: Data<App>, merchant: Merchant) -> Result<HttpResponse, Error> {
+    let menu = read(&app, merchant.0, move |conn| read_menu(conn, merchant.0)).await?;
+    Ok(HttpResponse::Ok().json(menu))
+}
+
+fn read_menu(conn: &mut Conn, id: MerchantId) -> Result<Menu, Error> {
+    let merchant = merchants::find(conn, id)?.ok_or(Error::NotFound)?;
+    let mut goods: HashMap<i64, Vec<GoodsView>> = HashMap::new();
+    for row in catalog::goods_on_sale(conn, id)? {
+        let spec = Text::new(row.spec_zh, row.spec_en);
+        goods.entry(row.product_id).or_default().push(GoodsView {
+            id: row.id,
+            spec,
+            price: row.price,
+            stock: row.stock,
+            sales: row.sales,
+        });
+    }
+    let mut products: HashMap<i64, Vec<ProductView>> = HashMap::new();
+    for row in catalog::products(conn, id)? {
+        if let Some(goods) = goods.remove(&row.id) {
+            let name = Text::new(row.name_zh, row.name_en);
+            products.entry(row.category_id).or_default().push(ProductView { id: row.id, name, goods });
+        }
+    }
+    let category = |row: catalog::CategoryRow| CategoryView {
+        id: row.id,
+        name: Text::new(row.name_zh, row.name_en),
+        products: products.remove(&row.id).unwrap_or_default(),
+    };
+    let categories = catalog::categories(conn, id)?.into_iter().map(category).collect();
+    Ok(Menu {
+        name: merchant.name.into(),
+        paused: merchant.paused,
+        hours: merchant.hours.map(HoursView::from),
+        time_zone: merchant.time_zone.name(),
+        minimum_amount: merchant.minimum_amount,
+        freight: merchant.freight,
+        free_freight_from: merchant.free_freight_from,
+        categories,
+    })
+}
+
+/// An address in the customer's book.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Address)]
+struct AddressView {
+    id: Uuid,
+    #[serde(flatten)]
+    fields: AddressFields,
+}
+
+impl From<Address> for AddressView {
+    fn from(address: Address) -> Self {
+        Self { id: address.id.0, fields: address.snapshot.into() }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct AddressList {
+    items: Vec<AddressView>,
+}
+
+/// The id of an address in the path.
+#[derive(Deserialize)]
+struct AddressPath {
+    id: Uuid,
+}
+
+fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
+    let phone = text("phone", &fields.phone, false, 30)?;
+    let is_phone = |c: char| c.is_ascii_digit() || " +-()#".contains(c);
+    if phone.len() < 3 || !phone.chars().all(is_phone) {
+        let reason = "it must have 3 to 30 digits, with + - ( ) # and blanks between them".to_owned();
+        return Err(Error::InvalidField { field: "phone", reason });
+    }
+    Ok(AddressSnapshot {
+        contact: text("contact", &fields.contact, false, 50)?,
+        phone,
+        place: text("place", &fields.place, false, 200)?,
+    })
+}
+
+/// The customer's addresses, the newest first.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant")),
+    responses((status = 200, body = AddressList), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[get("/v1/merchants/{m}/addresses")]
+pub(super) async fn list_addresses(app: Data<App>, who: Customer) -> Result<HttpResponse, Error> {
+    let addresses = read(&app, who.merchant, move |conn| Ok(people::addresses(conn, who.merchant, who.id)?)).await?;
+    Ok(HttpResponse::Ok().json(AddressList { items: addresses.into_iter().map(AddressView::from).collect() }))
+}
+
+/// Adds an address.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant")),
+    request_body = AddressFields,
+    responses((status = 201, body = AddressView), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[post("/v1/merchants/{m}/addresses")]
+pub(super) async fn add_address(
+    app: Data<App>,
+    who: Customer,
+    body: Body<AddressFields>,
+) -> Result<HttpResponse, Error> {
+    let (snapshot, now) = (snapshot(&body.0)?, app.clock.now());
+    let addresses_max = app.config.orders.addresses_max;
+    let address = write(&app, who.merchant, move |tx| {
+        service::people::add_address(tx, who.id, snapshot.clone(), addresses_max, now)
+    })
+    .await?;
+    Ok(HttpResponse::Created().json(AddressView::from(address)))
+}
+
+/// Rewrites an address. Orders keep the copy they were placed with.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The address")),
+    request_body = AddressFields,
+    responses((status = 200, body = AddressView), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[put("/v1/merchants/{m}/addresses/{id}")]
+pub(super) async fn change_address(
+    app: Data<App>,
+    who: Customer,
+    path: Path<AddressPath>,
+    body: Body<AddressFields>,
+) -> Result<HttpResponse, Error> {
+    let address = Address { id: AddressId(path.id), snapshot: snapshot(&body.0)? };
+    let address =
+        write(&app, who.merchant, move |tx| service::people::change_address(tx, who.id, address.clone())).await?;
+    Ok(HttpResponse::Ok().json(AddressView::from(address)))
+}
+
+/// Removes an address. Orders keep their copies.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The address")),
+    responses((status = 204), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+)]
+#[delete("/v1/merchants/{m}/addresses/{id}")]
+pub(super) async fn remove_address(
+    app: Data<App>,
+    who: Customer,
+    path: Path<AddressPath>,
+) -> Result<HttpResponse, Error> {
+    let id = AddressId(path.id);
+    write(&app, who.merchant, move |tx| service::people::remove_address(tx, who.id, id)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,79 @@
+//! Rowlock places orders: under row locks, exactly once, never more than there is.
+//!
+//! The modules, in the order a newcomer may want to read them.
+
+pub mod domain;
+pub mod store;
+
+pub mod placement;
+pub mod service;
+
+pub mod gateway;
+pub mod http;
+
+pub mod clock;
+pub mod config;
+pub mod embedded_pg;
+pub mod error;
+pub mod metrics;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::Login;
+use crate::http::auth::Tokens;
+use crate::http::limits::RateLimits;
+use crate::metrics::Metrics;
+use crate::placement::{Engine, Probe};
+use crate::store::{Store, Unavailable};
+
+/// Everything a request needs; made once, shared by all threads.
+pub struct App {
+    /// The settings it was started with.
+    pub config: Config,
+    /// The database.
+    pub store: Arc<Store>,
+    /// Places orders.
+    pub engine: Engine,
+    /// Vouches for customers.
+    pub login: Box<dyn Login>,
+    /// Signs and verifies bearer tokens.
+    pub tokens: Tokens,
+    /// How many requests each customer and address has left.
+    pub limits: RateLimits,
+    /// What time it is.
+    pub clock: Clock,
+    /// Counters and histograms.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What tests replace.
+#[derive(Default)]
+pub struct Parts {
+    /// The clock.
+    pub clock: Clock,
+    /// Called at the named points of a placement.
+    pub probe: Option<Probe>,
+}
+
+impl App {
+    /// Connects to the database at `url`. `secret` signs the tokens.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the database does not answer.
+    pub fn new(config: Config, url: &str, secret: &[u8], parts: Parts) -> Result<Self, Unavailable> {
+        let metrics = Arc::new(Metrics::default());
+        let store = Arc::new(Store::connect(url, &config.database, Arc::clone(&metrics))?);
+        Ok(Self {
+            engine: Engine::new(Arc::clone(&store), Arc::clone(&metrics), parts.probe),
+            login: gateway::login(config.login.provider),
+            tokens: Tokens::new(secret, config.auth.token_hours),
+            limits: RateLimits::new(&config.http),
+            clock: parts.clock,
+            config,
+            store,
+            metrics,
+        })
+    }
+}

@@ -1,0 +1,281 @@
+//! The `rowlock` command.
+//!
+//! `serve` binds its port first, then brings up PostgreSQL (a private cluster, unless a `database.url` is given), then
+//! answers. SIGTERM and Ctrl-C stop it in the opposite order: no new requests, the accepted ones finished, then the cluster. A
+//! second signal does not wait. Whatever fails is one sentence on standard error and a non-zero exit.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use actix_web::web::Data;
+use clap::{Parser, Subcommand};
+use rowlock::clock::Clock;
+use rowlock::config::{Config, LoginProvider};
+use rowlock::embedded_pg::{Cluster, ClusterError, Options};
+use rowlock::store::{self, audit, merchants, migrations};
+use rowlock::{App, Parts, http, service};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Places orders under row locks: never oversold, never lost, never twice.
+#[derive(Parser)]
+#[command(version, about, after_help = AFTER_HELP)]
+struct Cli {
+    /// A TOML file whose keys replace those of the built-in config/default.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Environment:
+  DATABASE_URL              The PostgreSQL to use; without it, a private cluster in ./data
+  ROWLOCK_<SECTION>_<KEY>   Replaces one key of the configuration: ROWLOCK_HTTP_PORT=9000
+
+Examples:
+  rowlock serve                      A demo restaurant on http://localhost:8080
+  DATABASE_URL=postgres://rowlock@db/rowlock ROWLOCK_AUTH_TOKEN_SECRET=… rowlock serve
+  rowlock audit && echo consistent   Hold every promise against the database";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HTTP API until SIGTERM or Ctrl-C.
+    ///
+    /// Without DATABASE_URL a private PostgreSQL cluster is started first and stopped last; on its first start it is
+    /// filled with a demo restaurant.
+    Serve,
+    /// Run the migrations that the database lacks.
+    Migrate,
+    /// Add a restaurant to try things with: 40 dishes, or a large one.
+    Seed {
+        /// Make a restaurant with this many goods, 1 to 1000000, instead of the demo.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        goods: Option<u32>,
+    },
+    /// Hold the promises against the database, in one snapshot; name each row that breaks one.
+    ///
+    /// Exits 0 when there is none, 1 when there are some, 2 when the audit itself could not run. Safe under load.
+    Audit,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Check the configuration and print it, without secrets.
+    CheckConfig,
+}
+
+/// What ends the command early: one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+impl Failure {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("rowlock: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    if matches!(cli.command, Command::Openapi) {
+        println!("{}", http::openapi().to_pretty_json().map_err(Failure::of)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = Config::load(cli.config.as_deref()).map_err(Failure::of)?;
+    env_logger::Builder::new().parse_filters(&config.log.filter).init();
+    match cli.command {
+        Command::Serve => serve(config),
+        Command::Migrate => migrate(&config),
+        Command::Seed { goods } => seed(&config, goods),
+        Command::Audit => run_audit(&config),
+        Command::CheckConfig => {
+            println!("{config:#?}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Openapi => unreachable!("handled before the configuration is read"),
+    }
+}
+
+/// A database, and the private cluster it is in, if any.
+struct Database {
+    url: String,
+    /// Stops the server when dropped.
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// The configured server, or the private cluster, which this process then owns.
+    fn own(config: &Config) -> Result<Self, ClusterError> {
+        if config.database.url.is_empty() {
+            let cluster = Cluster::start(&options(config))?;
+            Ok(Self { url: cluster.url(), cluster: Some(cluster) })
+        } else {
+            Ok(Self { url: config.database.url.expose().to_owned(), cluster: None })
+        }
+    }
+
+    /// As [`Database::own`], or the private cluster of a service that is running.
+    fn join(config: &Config) -> Result<Self, Failure> {
+        match Self::own(config) {
+            Err(ClusterError::InUse(_)) => {
+                let url = Cluster::url_in(&options(config)).map_err(Failure::of)?;
+                Ok(Self { url, cluster: None })
+            }
+            other => other.map_err(Failure::of),
+        }
+    }
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        data_dir: config.data.dir.clone(),
+        bin_dir: config.embedded_pg.bin_dir.clone(),
+        user: config.embedded_pg.user.clone(),
+        settings: vec![format!("max_connections={}", config.database.pool_size + 20)],
+    }
+}
+
+fn serve(config: Config) -> Result<ExitCode, Failure> {
+    let address = (config.http.bind, config.http.port);
+    let listener = TcpListener::bind(address)
+        .map_err(|error| Failure(format!("cannot listen on {}:{}: {error}", address.0, address.1)))?;
+    let database = Database::own(&config).map_err(Failure::of)?;
+    if config.login.provider == LoginProvider::Sandbox && !config.http.bind.is_loopback() {
+        log::warn!("login.provider is the sandbox: anyone who reaches {} can be any customer", config.http.bind);
+    }
+    prepare(&config, &database)?;
+    let secret = token_secret(&config)?;
+    actix_web::rt::System::new().block_on(async {
+        let app = App::new(config, &database.url, &secret, Parts::default()).map_err(Failure::of)?;
+        let server = http::serve(Data::new(app), listener).map_err(Failure::of)?;
+        let handle = server.handle();
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::of)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of)?;
+        log::info!("Serves http://{}:{} (documentation under /docs)", address.0, address.1);
+        actix_web::rt::spawn(async move {
+            for graceful in [true, false] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                log::info!("{}", if graceful { "Finishes what was accepted, then stops" } else { "Stops at once" });
+                drop(handle.stop(graceful));
+            }
+        });
+        server.await.map_err(Failure::of)
+    })?;
+    if let Some(cluster) = database.cluster {
+        log::info!("Stops the private PostgreSQL");
+        drop(cluster);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the database up to date; the private one also gets its demo restaurant.
+fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
+    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    if config.database.migrate_at_start {
+        for name in migrations::run(&mut conn).map_err(Failure::of)? {
+            log::info!("Ran migration {name}");
+        }
+    } else {
+        let pending = migrations::pending(&mut conn).map_err(Failure::of)?;
+        if pending > 0 {
+            return Err(Failure(format!("the database lacks {pending} migrations: run `rowlock migrate`")));
+        }
+    }
+    if database.cluster.is_some() && !merchants::any(&mut conn).map_err(Failure::of)? {
+        let id = seed_restaurant(config, &database.url, None)?;
+        log::info!("Added the demo restaurant: merchant {id}");
+    }
+    Ok(())
+}
+
+fn unreachable_database(error: store::Unavailable) -> Failure {
+    Failure(format!("cannot reach the database: {error}"))
+}
+
+fn seed_restaurant(config: &Config, url: &str, goods: Option<u32>) -> Result<i64, Failure> {
+    let store =
+        store::Store::connect(url, &config.database, std::sync::Arc::default()).map_err(unreachable_database)?;
+    let now = Clock::System.now();
+    let id = match goods {
+        None => service::demo::seed_restaurant(&store, now),
+        Some(count) => service::demo::seed_large(&store, count, now),
+    };
+    id.map(|id| id.0).map_err(Failure::of)
+}
+
+/// The configured secret, or the one that the first start put into the data directory.
+fn token_secret(config: &Config) -> Result<Vec<u8>, Failure> {
+    if !config.auth.token_secret.is_empty() {
+        return Ok(config.auth.token_secret.expose().as_bytes().to_vec());
+    }
+    let path = config.data.dir.join("token_secret");
+    if !path.exists() {
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| Failure("the system gives no random bytes".to_owned()))?;
+        write_secret(&path, &secret).map_err(|error| Failure(format!("cannot write {}: {error}", path.display())))?;
+    }
+    let secret = fs::read(&path).map_err(|error| Failure(format!("cannot read {}: {error}", path.display())))?;
+    if secret.len() < 32 {
+        return Err(Failure(format!("{} has fewer than 32 bytes: remove it to have a new one made", path.display())));
+    }
+    Ok(secret)
+}
+
+/// Writes beside the place and moves it there, so that a crash leaves no half of a secret.
+fn write_secret(path: &Path, secret: &[u8]) -> std::io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(secret)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+fn migrate(config: &Config) -> Result<ExitCode, Failure> {
+    let database = Database::join(config)?;
+    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    let ran = migrations::run(&mut conn).map_err(Failure::of)?;
+    for name in &ran {
+        println!("ran {name}");
+    }
+    println!("{} of {} migrations were missing; the database is up to date", ran.len(), migrations::count());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn seed(config: &Config, goods: Option<u32>) -> Result<ExitCode, Failure> {
+    let database = Database::join(config)?;
+    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    migrations::run(&mut conn).map_err(Failure::of)?;
+    drop(conn);
+    println!("added merchant {}", seed_restaurant(config, &database.url, goods)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_audit(config: &Config) -> Result<ExitCode, Failure> {
+    let database = Database::join(config)?;
+    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    let mut violations = 0;
+    for (check, found) in audit::run(&mut conn).map_err(Failure::of)? {
+        println!("{:9} {:28} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
+        for violation in &found {
+            println!("          merchant {} {}: {}", violation.merchant_id, violation.item, violation.finding);
+        }
+        violations += found.len();
+    }
+    println!("audit: {} checks, {violations} violations", audit::CHECKS.len());
+    Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
