@@ -1,0 +1,26 @@
+# make run   install what is missing, build, and serve a demo restaurant on http://localhost:8080
+# make test  install what is missing, and run every test
+# make check formatting, lints, documentation
+
+.PHONY: run test check dependencies tools
+
+# The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself.
+run: dependencies
+	@cargo build --release
+	@exec target/release/rowlock serve
+
+test: dependencies tools
+	@cargo test
+
+check:
+	cargo fmt --all --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+# PostgreSQL and libpq, by the system's package manager.
+dependencies:
+	@scripts/dependencies
+
+# diesel_cli: a test holds src/store/schema.rs against what it generates from the migrations.
+tools:
+	@command -v diesel >/dev/null || cargo install --locked diesel_cli --no-default-features --features postgres
