@@ -111,13 +111,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { path };
-        Error::MalformedBody { field, reason: error.into_inner().to_string() }
+        let (path, reason) = (error.path().to_string(), error.into_inner().to_string());
+        Error::MalformedBody { field: field_at(&path, &reason), reason }
     })?;
     let trailing = |error: serde_json::Error| Error::MalformedBody { field: String::new(), reason: error.to_string() };
     deserializer.end().map_err(trailing)?;
     Ok(value)
+}
+
+/// The field at fault: where the parser stood, and, when it missed a field there, that field.
+fn field_at(path: &str, reason: &str) -> String {
+    let path = if path == "." { "" } else { path };
+    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    match missing {
+        Some((name, _)) if path.is_empty() => name.to_owned(),
+        Some((name, _)) => format!("{path}.{name}"),
+        None => path.to_owned(),
+    }
 }
 
 /// An id in the path that does not parse names nothing.

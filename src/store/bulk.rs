@@ -25,14 +25,19 @@ macro_rules! bulk_insert {
                 &'b self,
                 mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
             ) -> diesel::QueryResult<()> {
-                out.push_sql(concat!("INSERT INTO ", $table, " (merchant_id, ", stringify!($($column),+), ") "));
-                out.push_sql("SELECT m.id, u.* FROM merchants m CROSS JOIN unnest(");
+                let columns: &[&str] = &[$(stringify!($column)),+];
+                out.push_sql(concat!("INSERT INTO ", $table, " (merchant_id"));
+                for column in columns {
+                    out.push_sql(", ");
+                    out.push_sql(column);
+                }
+                out.push_sql(") SELECT m.id, u.* FROM merchants m CROSS JOIN unnest(");
                 let mut separator = "";
                 $(
                     out.push_sql(std::mem::replace(&mut separator, ", "));
                     out.push_bind_param::<diesel::sql_types::Array<$sql>, _>(&self.$column)?;
                 )+
-                out.push_sql(concat!(") AS u (", stringify!($($column),+), ") WHERE m.id = "));
+                out.push_sql(") AS u WHERE m.id = ");
                 out.push_bind_param::<diesel::sql_types::BigInt, _>(&self.merchant_id)
             }
         }

@@ -32,7 +32,7 @@ pub fn lock_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<BTre
     let ids: Vec<i64> = ids.as_slice().iter().map(|id| id.0).collect();
     // The names come by subselects: FOR UPDATE would lock the rows of a join, too.
     let product =
-        products::table.filter(products::merchant_id.eq(goods::merchant_id)).filter(products::id.eq(goods::product_id));
+        products::table.filter(products::merchant_id.eq(merchant_id)).filter(products::id.eq(goods::product_id));
     type Row = (i64, Option<String>, Option<String>, String, String, Decimal, i32, bool);
     let rows: Vec<Row> = goods::table
         .filter(goods::merchant_id.eq(merchant_id))

@@ -1,1 +1,14 @@
-//! tests
+//! The integration tests: the real server over HTTP, a real PostgreSQL, a database per test, the audit after each.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
+
+mod harness;
+
+mod addresses;
+mod audit;
+mod command;
+mod concurrency;
+mod http;
+mod orders;
+mod schema;
+mod sharding;

@@ -1,0 +1,86 @@
+//! The audit finds what it is there to find: for every check, a row is corrupted and must be reported by name.
+
+use std::collections::BTreeSet;
+
+use rowlock::store::audit::CHECKS;
+use serde_json::json;
+
+use crate::harness::{TestApp, order};
+
+/// A corruption per check, and the row it must be reported at. Constraints that would prevent it are dropped first.
+const CORRUPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "stock_not_negative",
+        "ALTER TABLE goods DROP CONSTRAINT goods_stock_check; UPDATE goods SET stock = -1 WHERE id = 4",
+        "goods 4: stock is -1",
+    ),
+    (
+        "stock_conserved",
+        "UPDATE goods SET stock = stock + 1 WHERE id = 1",
+        "goods 1: stock is 99, moves 100 less 2 taken make 98",
+    ),
+    ("sales_counted", "UPDATE goods SET sales = 1 WHERE id = 1", "goods 1: sales are 1, lines sold 2"),
+    (
+        "one_order_per_key",
+        "ALTER TABLE orders DROP CONSTRAINT orders_idempotency_key; UPDATE orders SET idempotency_key = 'same'",
+        "key same: 2 orders: ",
+    ),
+    (
+        "order_adds_up",
+        "UPDATE order_lines SET price = price + 0.01 WHERE goods_id = 1",
+        "goods amount 20.00, lines 20.02",
+    ),
+    (
+        "history_is_a_chain",
+        "UPDATE order_events SET seq = 2, from_state = 'ready'",
+        "event 2: number 1, from ready after nothing",
+    ),
+    (
+        "history_ends_in_the_state",
+        "UPDATE orders SET state = 'ready'",
+        "state is ready, history ends in pending_payment",
+    ),
+    (
+        "terminal_states_stay",
+        "INSERT INTO order_events SELECT merchant_id, order_id, 2, 'cancelled', 'ready', 'staff', NULL, happened_at FROM order_events",
+        "event 2: from cancelled to ready",
+    ),
+    (
+        "nothing_belongs_to_a_stranger",
+        "ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey; UPDATE orders SET customer_id = gen_random_uuid()",
+        "no customer ",
+    ),
+];
+
+#[actix_web::test]
+async fn every_check_sees_its_corruption() {
+    let corrupted: BTreeSet<&str> = CORRUPTIONS.iter().map(|(check, ..)| *check).collect();
+    assert_eq!(corrupted, CHECKS.iter().map(|check| check.name).collect(), "every check has a corruption");
+    for (check, corruption, finding) in CORRUPTIONS {
+        let mut app = TestApp::start();
+        let alice = app.customer("alice").await;
+        alice.place("one", &order(&[(1, 2)])).await;
+        alice.place("two", &order(&[(2, 1)])).await;
+        assert_eq!(app.audit(), Vec::<String>::new());
+        app.audit_at_end = false;
+        app.execute(corruption);
+        let found = app.audit();
+        let named =
+            found.iter().any(|line| line.starts_with(&format!("{check}: merchant 1 ")) && line.contains(finding));
+        assert!(named, "{check} reports {finding:?}: {found:#?}");
+    }
+}
+
+#[actix_web::test]
+async fn the_database_itself_refuses_negative_stock() {
+    let app = TestApp::start();
+    let refused = diesel::connection::SimpleConnection::batch_execute(
+        &mut app.conn(),
+        "UPDATE goods SET stock = stock - 101 WHERE id = 1",
+    );
+    assert!(refused.unwrap_err().to_string().contains("goods_stock_check"));
+    assert_eq!(
+        app.get("/v1/merchants/1/menu").await.json()["categories"][0]["products"][0]["goods"][0]["stock"],
+        json!(100)
+    );
+}

@@ -1,0 +1,292 @@
+//! The binary as its users run it: started, stopped, killed, misconfigured.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, TestDatabase, open_temp_dir, order};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        Self(open_temp_dir())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn rowlock(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rowlock"));
+    command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").env("RUST_BACKTRACE", "0");
+    command.envs(variables.iter().copied());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    rowlock(folder, arguments, variables).output().unwrap()
+}
+
+/// The one sentence a failed command leaves on standard error.
+fn sentence(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let sentence = text.lines().last().unwrap_or_default().to_owned();
+    sentence.strip_prefix("rowlock: ").unwrap_or_else(|| panic!("not ours: {text}")).to_owned()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running `rowlock serve`; killed with the test if it did not stop before.
+struct Service {
+    child: Child,
+    url: String,
+}
+
+impl Service {
+    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let port = free_port().to_string();
+        let mut command = rowlock(folder, &["serve"], variables);
+        command.env("ROWLOCK_HTTP_PORT", &port).env("ROWLOCK_HTTP_SHUTDOWN_SECONDS", "10").stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        loop {
+            let Some(Ok(line)) = lines.next() else { panic!("it stopped: {seen:#?}") };
+            let is_up = line.contains("Serves http://");
+            seen.push(line);
+            if is_up {
+                break;
+            }
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: format!("http://127.0.0.1:{port}/v1/merchants/1") }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    fn wait(&mut self) -> std::process::ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not stop");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    async fn token(&self) -> String {
+        let request = reqwest::Client::new().post(format!("{}/sessions", self.url)).json(&json!({ "code": "alice" }));
+        Answer::of(request).await.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    async fn place(&self, token: &str, key: &str, body: &Value) -> Answer {
+        let request = reqwest::Client::new().post(format!("{}/orders", self.url)).bearer_auth(token);
+        Answer::of(request.header("Idempotency-Key", key).json(body)).await
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            self.signal(Signal::SIGTERM);
+            self.wait();
+        }
+    }
+}
+
+/// The process id of the private cluster's server, while it runs.
+fn postmaster(folder: &Path) -> Option<i32> {
+    fs::read_to_string(folder.join("data/pg/postmaster.pid")).ok()?.lines().next()?.parse().ok()
+}
+
+fn is_alive(pid: i32) -> bool {
+    // A zombie whose parent has not looked yet is no longer alive.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[actix_web::test]
+async fn it_serves_stops_and_keeps_its_data() {
+    let folder = Folder::new();
+    let mut service = Service::start(&folder.0, &[]);
+    let token = service.token().await;
+    let placed = service.place(&token, "k", &order(&[(1, 2)])).await;
+    assert_eq!(placed.status, 201);
+    let server = postmaster(&folder.0).unwrap();
+
+    let audit = run(&folder.0, &["audit"], &[]);
+    assert!(
+        audit.status.success() && String::from_utf8_lossy(&audit.stdout).contains("audit: 9 checks, 0 violations"),
+        "{audit:?}"
+    );
+    let second = run(&folder.0, &["serve"], &[("ROWLOCK_HTTP_PORT", &free_port().to_string())]);
+    assert!(sentence(&second).starts_with("another rowlock is using "), "{second:?}");
+    let seeded = run(&folder.0, &["seed", "--goods", "1234"], &[]);
+    assert_eq!(String::from_utf8_lossy(&seeded.stdout), "added merchant 2\n");
+
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(!is_alive(server), "PostgreSQL is stopped");
+    assert!(postmaster(&folder.0).is_none());
+
+    let mut service = Service::start(&folder.0, &[]);
+    let repeated = service.place(&token, "k", &order(&[(1, 2)])).await;
+    assert_eq!((repeated.status.as_u16(), repeated.text), (200, placed.text), "token and order outlive the stop");
+    let menu =
+        reqwest::get(service.url.trim_end_matches('1').to_owned() + "2/menu").await.unwrap().text().await.unwrap();
+    assert_eq!(menu.matches("\"stock\":").count(), 1234);
+    service.signal(Signal::SIGINT);
+    assert_eq!(service.wait().code(), Some(0));
+}
+
+#[actix_web::test]
+async fn it_recovers_by_itself_after_kill_9() {
+    let folder = Folder::new();
+    let mut service = Service::start(&folder.0, &[]);
+    let token = service.token().await;
+    let mut placed = Vec::new();
+    for round in 0..3 {
+        let key = format!("round {round}").replace(' ', "-");
+        let answer = service.place(&token, &key, &order(&[(1, 1)])).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        placed.push((key, answer.text));
+        let server = postmaster(&folder.0).unwrap();
+        // The service alone, PostgreSQL first, both.
+        if round != 0 {
+            kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
+        }
+        service.signal(Signal::SIGKILL);
+        service.wait();
+        service = Service::start(&folder.0, &[]);
+    }
+    for (key, text) in &placed {
+        let repeated = service.place(&token, key, &order(&[(1, 1)])).await;
+        assert_eq!((repeated.status.as_u16(), &repeated.text), (200, text), "{key}");
+    }
+    assert!(run(&folder.0, &["audit"], &[]).status.success());
+}
+
+/// A stop lets the requests finish that were accepted before it.
+#[actix_web::test]
+async fn a_stop_finishes_what_was_accepted() {
+    use diesel::connection::SimpleConnection;
+    let database = TestDatabase::clone_of("template");
+    let variables = [("DATABASE_URL", database.url.as_str()), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)];
+    let folder = Folder::new();
+    let mut service = Service::start(&folder.0, &variables);
+    assert!(!folder.0.join("data").exists(), "with a DATABASE_URL nothing is kept here");
+    let token = service.token().await;
+    let mut stranger = database.conn();
+    stranger.batch_execute("BEGIN; SELECT 1 FROM goods WHERE id = 1 FOR UPDATE").unwrap();
+    let body = order(&[(1, 1)]);
+    let (answer, ()) = tokio::join!(service.place(&token, "k", &body), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        service.signal(Signal::SIGTERM);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stranger.batch_execute("COMMIT").unwrap();
+    });
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    assert_eq!(service.wait().code(), Some(0));
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_sentence() {
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    fs::write(folder.0.join("typo.toml"), "[http]\nprot = 1\n").unwrap();
+    let nobody_there = "postgres://rowlock@127.0.0.1:1/rowlock";
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
+        (&["serve"], &[("ROWLOCK_HTTP_PORT", &port)], "cannot listen on 127.0.0.1:"),
+        (&["serve"], &[("ROWLOCK_HTTP_PORT", "0")], "http.port is 0; it must be from 1 to 65535"),
+        (&["serve", "--config", "typo.toml"], &[], "unknown key http.prot"),
+        (&["serve", "--config", "none.toml"], &[], "cannot read none.toml: "),
+        (&["check-config"], &[("ROWLOCK_HTTP_PROT", "1")], "unknown variable ROWLOCK_HTTP_PROT"),
+        (&["serve"], &[("ROWLOCK_EMBEDDED_PG_BIN_DIR", "/nowhere")], "PostgreSQL is not installed: "),
+        (&["serve"], &[("DATABASE_URL", nobody_there)], "with a database.url, auth.token_secret is required"),
+        (
+            &["serve"],
+            &[("DATABASE_URL", nobody_there), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)],
+            "cannot reach the database: ",
+        ),
+        (
+            &["audit"],
+            &[("DATABASE_URL", "nonsense"), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)],
+            "cannot reach the database: ",
+        ),
+        (&["serve"], &[("ROWLOCK_DATA_DIR", "/proc/rowlock")], "cannot make /proc/rowlock: "),
+    ];
+    for (arguments, variables, expected) in cases {
+        let free = free_port().to_string();
+        let mut all = vec![("ROWLOCK_HTTP_PORT", free.as_str())];
+        all.extend_from_slice(variables);
+        let output = run(&folder.0, arguments, &all);
+        let sentence = sentence(&output);
+        assert!(sentence.starts_with(expected), "{arguments:?} {variables:?}: {sentence}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains(SECRET));
+    }
+    assert!(!folder.0.join("data/pg").exists(), "no cluster is left behind");
+}
+
+#[test]
+fn commands_explain_themselves() {
+    let folder = Folder::new();
+    let help = run(&folder.0, &["--help"], &[]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    for word in ["serve", "migrate", "seed", "audit", "openapi", "check-config", "DATABASE_URL", "Examples:"] {
+        assert!(text.contains(word), "{word}");
+    }
+    let document: Value = serde_json::from_slice(&run(&folder.0, &["openapi"], &[]).stdout).unwrap();
+    assert!(document["paths"]["/v1/merchants/{m}/orders"]["post"].is_object());
+    let config = run(&folder.0, &["check-config"], &[("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)]);
+    let text = String::from_utf8(config.stdout).unwrap();
+    assert!(config.status.success() && text.contains("lines_max: 50") && !text.contains(SECRET), "{text}");
+    assert_eq!(run(&folder.0, &["seed", "--goods", "0"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn migrate_and_audit_work_on_a_given_server() {
+    let database = TestDatabase::clone_of("template1");
+    let variables = [("DATABASE_URL", database.url.as_str()), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)];
+    let folder = Folder::new();
+    let unready = [variables[0], variables[1], ("ROWLOCK_DATABASE_MIGRATE_AT_START", "false")];
+    let lacking = sentence(&run(
+        &folder.0,
+        &["serve"],
+        &[&unready[..], &[("ROWLOCK_HTTP_PORT", &free_port().to_string())]].concat(),
+    ));
+    assert_eq!(lacking, "the database lacks 11 migrations: run `rowlock migrate`");
+    let migrated = String::from_utf8(run(&folder.0, &["migrate"], &variables).stdout).unwrap();
+    assert!(migrated.contains("ran 2026-11-21-000001_create_merchants"), "{migrated}");
+    let again = String::from_utf8(run(&folder.0, &["migrate"], &variables).stdout).unwrap();
+    assert_eq!(again, "0 of 11 migrations were missing; the database is up to date\n");
+    assert_eq!(String::from_utf8(run(&folder.0, &["seed"], &variables).stdout).unwrap(), "added merchant 1\n");
+    assert!(run(&folder.0, &["audit"], &variables).status.success());
+
+    use diesel::connection::SimpleConnection;
+    database.conn().batch_execute("UPDATE goods SET stock = stock - 1 WHERE id = 7").unwrap();
+    let audit = run(&folder.0, &["audit"], &variables);
+    assert_eq!(audit.status.code(), Some(1));
+    let text = String::from_utf8(audit.stdout).unwrap();
+    assert!(text.contains("BROKEN    stock_conserved") && text.contains("merchant 1 goods 7: stock is"), "{text}");
+}

@@ -1,0 +1,248 @@
+//! Many at once: nothing is oversold, nothing deadlocks, one key stays one order, and only who must waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use futures_util::future::join_all;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use rowlock::placement::Point;
+use serde_json::json;
+
+use crate::harness::{Freezer, Setup, TestApp, number, order};
+
+/// 200 customers want 1 to 3 of each of three goods, in lines of random order; 100 of each are there.
+#[actix_web::test]
+async fn what_fits_is_sold_and_no_more() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let app = TestApp::start();
+    let wanted: Vec<Vec<(i64, i64)>> = (0..200)
+        .map(|_| {
+            let mut goods = vec![1, 2, 3];
+            goods.shuffle(&mut random);
+            goods.truncate(random.random_range(1..=3));
+            goods.into_iter().map(|goods| (goods, random.random_range(1..=3))).collect()
+        })
+        .collect();
+    let place = |(number, lines): (usize, &Vec<(i64, i64)>)| {
+        let (app, body) = (&app, order(lines));
+        async move { app.customer(&format!("customer {number}")).await.place("the-order", &body).await }
+    };
+    let answers = join_all(wanted.iter().enumerate().map(place)).await;
+
+    let mut sold: BTreeMap<i64, i64> = BTreeMap::new();
+    for (lines, answer) in wanted.iter().zip(&answers) {
+        match answer.status.as_u16() {
+            201 => lines.iter().for_each(|(goods, count)| *sold.entry(*goods).or_default() += count),
+            _ => assert_eq!(answer.refusal(), (409, "out_of_stock".into()), "{}", answer.text),
+        }
+    }
+    for (goods, sold) in &sold {
+        assert_eq!(app.stock(*goods), 100 - sold, "goods {goods}");
+    }
+    // Refused is only who asked for more than is left now: stock does not come back in this test.
+    for (lines, answer) in wanted.iter().zip(&answers).filter(|(_, answer)| answer.status == 409) {
+        assert!(lines.iter().any(|(goods, count)| app.stock(*goods) < *count), "{lines:?}: {}", answer.text);
+    }
+    assert!(sold.values().any(|sold| *sold > 95), "the test sells out: {sold:?}");
+    let retries = app.get("/metrics").await.text;
+    assert!(!retries.contains("code=\"deadlock\""), "goods are locked in order");
+}
+
+#[actix_web::test]
+async fn one_key_fifty_times_at_once_is_one_order() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    // The last ones there are: a twin that looked for its key too early would be refused.
+    let body = order(&[(1, 100)]);
+    let answers = join_all((0..50).map(|_| alice.place("key", &body))).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 49, "{statuses:?}");
+    let texts: BTreeSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
+    assert_eq!(texts.len(), 1);
+    assert_eq!((app.count("orders"), app.stock(1)), (1, 0));
+}
+
+#[actix_web::test]
+async fn one_key_for_different_orders_at_once_is_one_order() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    // Different goods: no lock keeps these apart, only the key does.
+    let bodies: Vec<_> = (0..40).map(|number| order(&[(1 + number % 4, 1)])).collect();
+    let answers = join_all(bodies.iter().map(|body| alice.place("key", body))).await;
+    for answer in &answers {
+        let status = answer.status.as_u16();
+        assert!(
+            [200, 201].contains(&status) || answer.refusal() == (422, "idempotency_key_reused".into()),
+            "{}",
+            answer.text
+        );
+    }
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(app.count("orders"), 1);
+}
+
+/// The lock itself: a placement that stands before its commit holds up one on the same goods and no other.
+#[actix_web::test]
+async fn a_placement_waits_for_the_same_goods_only() {
+    let freezer = Freezer::at(Point::Written);
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let (alice, bob, carol) = (app.customer("alice").await, app.customer("bob").await, app.customer("carol").await);
+    let (first, second, other) = (order(&[(1, 60), (2, 1)]), order(&[(3, 1), (1, 60)]), order(&[(3, 1)]));
+
+    let mut frozen = std::pin::pin!(alice.place("k", &first));
+    tokio::select! {
+        answer = &mut frozen => panic!("not frozen: {}", answer.text),
+        () = until(|| number(&mut app.conn(), "SELECT count(*) AS value FROM pg_locks WHERE relation = 'order_events'::regclass AND mode = 'RowExclusiveLock'") == 1) => {}
+    }
+    freezer.wait();
+    assert_eq!(carol.place("k", &other).await.status, 201, "other goods are not waited for");
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%goods%FOR UPDATE%'";
+    let mut waiter = std::pin::pin!(bob.place("k", &second));
+    tokio::select! {
+        answer = &mut waiter => panic!("did not wait: {}", answer.text),
+        () = until(|| number(&mut app.conn(), waiting) == 1) => {}
+    }
+    freezer.release();
+    assert_eq!(frozen.await.status, 201);
+    // Bob sees what Alice left.
+    let answer = waiter.await;
+    assert_eq!(answer.refusal(), (409, "out_of_stock".into()));
+    assert_eq!(answer.json()["short"], json!([{ "goods_id": 1, "wanted": 60, "left": 40 }]));
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..400 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("waited for nothing");
+}
+
+/// A transaction of somebody else that locks goods the other way round: the database breaks one of the two off, and it
+/// is tried again.
+#[actix_web::test]
+async fn a_deadlock_with_a_stranger_does_not_reach_the_client() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    // Lock order and index order are ours; a stranger needs its own to get in the way: 2, then 1.
+    let mut stranger = app.conn();
+    stranger.batch_execute("SET deadlock_timeout = '20s'; BEGIN; SELECT 1 FROM goods WHERE id = 2 FOR UPDATE").unwrap();
+    let body = order(&[(1, 1), (2, 1)]);
+    let (first, second) = tokio::join!(alice.place("k", &body), async {
+        let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until(|| number(&mut app.conn(), waiting) == 1).await;
+        actix_web::rt::task::spawn_blocking(move || {
+            stranger.batch_execute("SELECT 1 FROM goods WHERE id = 1 FOR UPDATE; COMMIT")
+        })
+        .await
+        .unwrap()
+    });
+    assert_eq!((first.status.as_u16(), second), (201, Ok(())));
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("rowlock_transaction_retries_total{code=\"deadlock\"} 1"), "{metrics}");
+}
+
+#[actix_web::test]
+async fn a_lock_held_too_long_is_tried_again_and_then_given_up() {
+    let variables = vec![("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "50"), ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "3")];
+    let app = TestApp::with(Setup { variables, ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let mut stranger = app.conn();
+    stranger.batch_execute("BEGIN; SELECT 1 FROM goods WHERE id = 1 FOR UPDATE").unwrap();
+    let answer = alice.place("k", &order(&[(1, 1)])).await;
+    assert_eq!(answer.refusal(), (503, "unavailable".into()));
+    assert_eq!(answer.headers["retry-after"], "1");
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("rowlock_transaction_retries_total{code=\"lock_timeout\"} 2"), "{metrics}");
+    stranger.batch_execute("COMMIT").unwrap();
+    assert_eq!(alice.place("k", &order(&[(1, 1)])).await.status, 201);
+}
+
+/// Connections that die between two requests, or in the middle of one, are replaced.
+#[actix_web::test]
+async fn a_lost_connection_is_replaced() {
+    let freezer = Freezer::at(Point::Locked);
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rowlock'";
+    let body = order(&[(1, 1)]);
+    let (placed, ()) = tokio::join!(alice.place("k", &body), async {
+        until(|| {
+            number(
+                &mut app.conn(),
+                "SELECT count(*) AS value FROM pg_locks WHERE relation = 'goods'::regclass AND mode = 'RowShareLock'",
+            ) == 1
+        })
+        .await;
+        freezer.wait();
+        app.execute(kill);
+        freezer.release();
+    });
+    assert_eq!(placed.status, 201, "{}", placed.text);
+    app.execute(kill);
+    assert_eq!(alice.place("k", &body).await.status, 200);
+    assert_eq!(app.stock(1), 99);
+}
+
+/// A group of several, as the engine will form them: each order has its own outcome.
+#[actix_web::test]
+async fn a_group_is_as_good_as_its_orders_one_by_one() {
+    use rowlock::domain::order::{Fulfilment, PayMethod};
+    use rowlock::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
+    use rowlock::domain::{CustomerId, GoodsId, MerchantId, OrderId};
+    use rowlock::placement::Outcome;
+
+    let app = TestApp::start();
+    app.customer("alice").await;
+    let customer = app.app.store.read_any(|conn| {
+        rowlock::store::people::find_customer(conn, MerchantId(1), "sandbox", "alice")
+            .map_err(rowlock::error::Error::from)
+    });
+    let customer_id = customer.unwrap().unwrap();
+    let now = app.clock.now();
+    let placement = |key: &str, customer_id: CustomerId, count: i64, hash: u8| Placement {
+        id: OrderId(rowlock::clock::uuid_at(now)),
+        customer_id,
+        key: IdempotencyKey::new(key).unwrap(),
+        request_hash: [hash; 32],
+        lines: WantedLines::new(&[(GoodsId(1), count)], Limits { lines_max: 5, count_max: 999 }).unwrap(),
+        fulfilment: Fulfilment::Pickup,
+        pay_method: PayMethod::Cash,
+        expected_total: None,
+        remark: String::new(),
+    };
+    let nobody = CustomerId(uuid::Uuid::nil());
+    let group = [
+        placement("a", customer_id, 60, 1),
+        placement("a", customer_id, 60, 1),
+        placement("a", customer_id, 60, 2),
+        // The database refuses this one: its customer does not exist. Its neighbours do not notice.
+        placement("b", nobody, 5, 1),
+        placement("c", customer_id, 60, 1),
+        placement("d", customer_id, 30, 1),
+    ];
+    let place = |group: &[Placement]| {
+        let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), now).unwrap();
+        let name = |outcome: Result<Outcome, _>| match outcome {
+            Ok(Outcome::Placed(order)) => format!("placed {}", order.total),
+            Ok(Outcome::Repeated(order)) => format!("repeated {}", order.total),
+            Ok(Outcome::Mismatched) => "mismatched".to_owned(),
+            Ok(Outcome::Refused(refusal)) => format!("{refusal:?}"),
+            Err(_) => "error".to_owned(),
+        };
+        outcomes.into_iter().map(name).collect::<Vec<_>>()
+    };
+    let short = |left| format!("OutOfStock([Short {{ goods_id: GoodsId(1), wanted: 60, left: {left} }}])");
+    // The plan gave 5 units to the order that could not be written, so 35 were left when it came to "c".
+    assert_eq!(place(&group), ["placed 600.00", "repeated 600.00", "mismatched", "error", &short(35), "placed 300.00"]);
+    assert_eq!(app.stock(1), 10);
+    assert!(app.get("/metrics").await.text.contains("rowlock_group_fallbacks_total 1"));
+    assert_eq!(place(&group[..3]), ["repeated 600.00", "repeated 600.00", "mismatched"]);
+}

@@ -1,0 +1,369 @@
+//! What every test starts from: a PostgreSQL cluster for the whole run, and per test a database cloned from a
+//! migrated template with two small shops, a server on a free port, and a clock in hand.
+//!
+//! A [`TestApp`] that goes out of scope runs the audit: a test that leaves a broken promise behind fails.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use chrono::{DateTime, TimeZone, Utc};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use rowlock::clock::Clock;
+use rowlock::config::Config;
+use rowlock::embedded_pg::{Cluster, Options};
+use rowlock::placement::Probe;
+use rowlock::store::{audit, migrations};
+use rowlock::{App, Parts, http};
+use serde_json::{Value, json};
+
+/// The shop most tests order from: five goods, 100 of each, priced 10, 20, 30, 0.50 and 9.90 yuan; goods 6 is off the menu.
+/// Freight is 5 yuan below 100. Shop 2 has goods 101.
+const FIXTURE: &str = "
+    INSERT INTO merchants (id, name_zh, name_en, time_zone, minimum_amount, freight, free_freight_from, created_at)
+        SELECT id, '店', 'Shop', 'Asia/Shanghai', 0, 5, 100, '2026-01-01Z' FROM generate_series(1, 2) id;
+    INSERT INTO categories (merchant_id, id, name_zh, name_en, position) VALUES (1, 1, '菜', 'Dishes', 1), (2, 2, '菜', 'Dishes', 1);
+    INSERT INTO products (merchant_id, id, category_id, name_zh, name_en, position)
+        VALUES (1, 1, 1, '饺子', 'Dumplings', 1), (2, 2, 2, '面', 'Noodles', 1);
+    INSERT INTO goods (merchant_id, id, product_id, spec_zh, spec_en, price, stock, on_sale, position)
+        VALUES (1, 1, 1, '小', 'small', 10, 100, true, 1), (1, 2, 1, '中', 'medium', 20, 100, true, 2),
+               (1, 3, 1, '大', 'large', 30, 100, true, 3), (1, 4, 1, '单', 'single', 0.5, 100, true, 4),
+               (1, 5, 1, '特', 'special', 9.9, 100, true, 5), (1, 6, 1, '旧', 'old', 8, 100, false, 6),
+               (2, 101, 2, '碗', 'bowl', 15, 100, true, 1);
+    INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
+        SELECT merchant_id, gen_random_uuid(), id, stock, 'opening', 'test', '2026-01-01Z' FROM goods;
+";
+
+/// The cluster of this run. `reaper` waits for this process to end, however it ends, and then stops the server.
+pub(crate) struct TestCluster {
+    pub(crate) cluster: Cluster,
+    _reaper: Child,
+}
+
+pub(crate) fn cluster() -> &'static TestCluster {
+    static CLUSTER: OnceLock<TestCluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let dir = open_temp_dir();
+        let settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=400", "log_line_prefix='%d '"];
+        let cluster = start_cluster(&dir, &settings);
+        let reaper = "cat; pg=$(head -n 1 \"$1/postmaster.pid\"); kill -INT $pg; while kill -0 $pg; do sleep 0.1; done; rm -rf \"$0\"";
+        let reaper = Command::new("sh")
+            .args(["-c", reaper])
+            .args([&dir, cluster.dir()])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut conn = connect(&cluster.url_of("postgres"));
+        conn.batch_execute("CREATE DATABASE template").unwrap();
+        let mut template = connect(&cluster.url_of("template"));
+        migrations::run(&mut template).unwrap();
+        template.batch_execute(FIXTURE).unwrap();
+        TestCluster { cluster, _reaper: reaper }
+    })
+}
+
+/// A folder that other users can enter: the server runs as one of them when the tests are root's.
+pub(crate) fn open_temp_dir() -> std::path::PathBuf {
+    let dir = tempfile::Builder::new().prefix("rowlock-test-").tempdir().unwrap().keep();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+fn start_cluster(dir: &std::path::Path, settings: &[&str]) -> Cluster {
+    let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    Cluster::start(&Options { data_dir: dir.to_owned(), user: "postgres".into(), settings, ..Options::default() })
+        .unwrap()
+}
+
+pub(crate) fn connect(url: &str) -> PgConnection {
+    PgConnection::establish(url).unwrap()
+}
+
+/// A database of its own, cloned from the template; dropped with the value.
+pub(crate) struct TestDatabase {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+impl TestDatabase {
+    pub(crate) fn clone_of(template: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let cluster = &cluster().cluster;
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut conn = connect(&cluster.url_of("postgres"));
+        conn.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).unwrap();
+        Self { url: cluster.url_of(&name), name }
+    }
+
+    pub(crate) fn conn(&self) -> PgConnection {
+        connect(&self.url)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let mut conn = connect(&cluster().cluster.url_of("postgres"));
+        let _ = conn.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+#[derive(QueryableByName)]
+struct Word {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+/// The one number that `sql` selects, as a column named `value`.
+pub(crate) fn number(conn: &mut PgConnection, sql: &str) -> i64 {
+    diesel::sql_query(sql).get_result::<Number>(conn).unwrap().value
+}
+
+/// The texts that `sql` selects, as a column named `value`.
+pub(crate) fn words(conn: &mut PgConnection, sql: &str) -> Vec<String> {
+    diesel::sql_query(sql).load::<Word>(conn).unwrap().into_iter().map(|word| word.value).collect()
+}
+
+/// What a test wants otherwise than the rest.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) probe: Option<Probe>,
+    pub(crate) variables: Vec<(&'static str, &'static str)>,
+    pub(crate) database: Option<TestDatabase>,
+}
+
+/// A server on a database of its own.
+pub(crate) struct TestApp {
+    pub(crate) database: TestDatabase,
+    pub(crate) clock: Clock,
+    pub(crate) app: Data<App>,
+    pub(crate) address: String,
+    client: reqwest::Client,
+    server: Option<(ServerHandle, JoinHandle<()>)>,
+    /// Tests that break promises on purpose look at the audit themselves.
+    pub(crate) audit_at_end: bool,
+}
+
+pub(crate) fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap()
+}
+
+impl TestApp {
+    pub(crate) fn start() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub(crate) fn with(setup: Setup) -> Self {
+        let _ = env_logger::Builder::new().parse_filters("warn").is_test(true).try_init();
+        let database = setup.database.unwrap_or_else(|| TestDatabase::clone_of("template"));
+        let limits = [
+            ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_PER_SECOND", "100000"),
+            ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_BURST", "100000"),
+        ];
+        let logins = [("ROWLOCK_HTTP_LOGINS_PER_MINUTE", "1000000")];
+        let variables = limits.iter().chain(&logins).chain(&setup.variables);
+        let config =
+            Config::from_parts("", variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
+        let clock = Clock::at(noon());
+        let parts = Parts { clock: clock.clone(), probe: setup.probe };
+        let app = Data::new(App::new(config, &database.url, &[7; 32], parts).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, receiver) = mpsc::channel();
+        let served = app.clone();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async {
+                let server = http::serve(served, listener).unwrap();
+                sender.send(server.handle()).unwrap();
+                server.await.unwrap();
+            });
+        });
+        let handle = receiver.recv().unwrap();
+        let client = reqwest::Client::new();
+        Self { database, clock, app, address, client, server: Some((handle, thread)), audit_at_end: true }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.address))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// A customer of shop 1, logged in by the sandbox.
+    pub(crate) async fn customer(&self, name: &str) -> Customer<'_> {
+        self.customer_of(1, name).await
+    }
+
+    pub(crate) async fn customer_of(&self, merchant: i64, name: &str) -> Customer<'_> {
+        let path = format!("/v1/merchants/{merchant}/sessions");
+        let session = Answer::of(self.request(Method::POST, &path).json(&json!({ "code": name }))).await;
+        assert_eq!(session.status, StatusCode::CREATED, "{}", session.text);
+        Customer { app: self, merchant, token: session.json()["token"].as_str().unwrap().to_owned() }
+    }
+
+    pub(crate) fn conn(&self) -> PgConnection {
+        self.database.conn()
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.conn().batch_execute(sql).unwrap();
+    }
+
+    pub(crate) fn stock(&self, goods: i64) -> i64 {
+        number(&mut self.conn(), &format!("SELECT stock::bigint AS value FROM goods WHERE id = {goods}"))
+    }
+
+    pub(crate) fn count(&self, table: &str) -> i64 {
+        number(&mut self.conn(), &format!("SELECT count(*) AS value FROM {table}"))
+    }
+
+    /// What the audit finds, a line each.
+    pub(crate) fn audit(&self) -> Vec<String> {
+        let found = audit::run(&mut self.conn()).unwrap();
+        let line = |(check, found): (&audit::Check, Vec<audit::Violation>)| {
+            found
+                .into_iter()
+                .map(|v| format!("{}: merchant {} {}: {}", check.name, v.merchant_id, v.item, v.finding))
+                .collect::<Vec<_>>()
+        };
+        found.into_iter().flat_map(line).collect()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some((handle, thread)) = self.server.take() {
+            drop(handle.stop(false));
+            let _ = thread.join();
+        }
+        if self.audit_at_end && !std::thread::panicking() {
+            assert_eq!(self.audit(), Vec::<String>::new(), "the audit after the test");
+        }
+    }
+}
+
+/// A logged-in customer.
+#[derive(Clone)]
+pub(crate) struct Customer<'a> {
+    app: &'a TestApp,
+    pub(crate) merchant: i64,
+    pub(crate) token: String,
+}
+
+impl Customer<'_> {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.app.request(method, &format!("/v1/merchants/{}{path}", self.merchant)).bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Places an order under a key.
+    pub(crate) async fn place(&self, key: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, "/orders").header("Idempotency-Key", key).json(body)).await
+    }
+}
+
+/// A pickup order of `(goods, count)` lines.
+pub(crate) fn order(lines: &[(i64, i64)]) -> Value {
+    let lines: Vec<Value> = lines.iter().map(|(goods, count)| json!({ "goods_id": goods, "count": count })).collect();
+    json!({ "lines": lines, "fulfilment": { "kind": "pickup" }, "pay_method": "sandbox" })
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    /// The problem's code; the answer must be one in every respect.
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert_eq!(problem["request_id"], self.headers["x-request-id"].to_str().unwrap());
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+        problem["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Status and code of a refusal.
+    pub(crate) fn refusal(&self) -> (u16, String) {
+        (self.status.as_u16(), self.code())
+    }
+}
+
+/// A probe that stops the placement that first reaches `point` until it is let go.
+pub(crate) struct Freezer {
+    pub(crate) probe: Probe,
+    reached: mpsc::Receiver<()>,
+    release: mpsc::Sender<()>,
+}
+
+impl Freezer {
+    pub(crate) fn at(point: rowlock::placement::Point) -> Self {
+        let (reached_sender, reached) = mpsc::channel();
+        let (release, release_receiver) = mpsc::channel();
+        let gate = std::sync::Mutex::new(Some((reached_sender, release_receiver)));
+        let probe: Probe = Arc::new(move |at| {
+            if at != point {
+                return;
+            }
+            // The first takes the gate with it; nobody else may wait for the lock on it meanwhile.
+            let first = gate.lock().unwrap().take();
+            if let Some((reached, release)) = first {
+                reached.send(()).unwrap();
+                // An error means that the test is over.
+                let _ = release.recv();
+            }
+        });
+        Self { probe, reached, release }
+    }
+
+    /// Waits until a placement stands at the point.
+    pub(crate) fn wait(&self) {
+        self.reached.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn release(&self) {
+        self.release.send(()).unwrap();
+    }
+}

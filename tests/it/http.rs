@@ -1,0 +1,245 @@
+//! What holds for every route: tokens, limits, ids, languages, problems, the document.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Setup, TestApp, noon, order};
+
+#[actix_web::test]
+async fn a_customer_is_the_same_at_every_login() {
+    let app = TestApp::start();
+    let log_in = |code: Value| Answer::of(app.request(Method::POST, "/v1/merchants/1/sessions").json(&code));
+    let first = log_in(json!({ "code": "alice" })).await.json();
+    let second = log_in(json!({ "code": "alice" })).await.json();
+    assert_eq!(first["customer_id"], second["customer_id"]);
+    assert_eq!(first["expires_at"], "2026-11-28T04:00:00Z");
+    assert_eq!(log_in(json!({ "code": "invalid-code" })).await.refusal(), (401, "login_refused".into()));
+    assert_eq!(log_in(json!({ "code": "" })).await.refusal(), (422, "invalid_field".into()));
+    assert_eq!(log_in(json!({ "code": "a\u{0}" })).await.refusal(), (422, "invalid_field".into()));
+    for merchant in ["3", "0", "-1", "x", "9223372036854775808"] {
+        let request = app.request(Method::POST, &format!("/v1/merchants/{merchant}/sessions"));
+        assert_eq!(Answer::of(request.json(&json!({ "code": "alice" }))).await.refusal(), (404, "not_found".into()));
+    }
+    assert_eq!(app.count("customers"), 1);
+}
+
+#[actix_web::test]
+async fn fifty_first_logins_at_once_make_one_customer() {
+    let app = TestApp::start();
+    let logins = (0..50).map(|_| app.customer("alice"));
+    futures_util::future::join_all(logins).await;
+    assert_eq!(app.count("customers"), 1);
+}
+
+#[actix_web::test]
+async fn only_our_own_unexpired_tokens_are_taken() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let claims = json!({
+        "sub": "00000000-0000-0000-0000-000000000001", "merchant": 1, "aud": "rowlock/customer",
+        "iat": noon().timestamp(), "exp": noon().timestamp() + 60,
+    });
+    let sign = |claims: &Value, algorithm, secret: &[u8]| {
+        encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).unwrap()
+    };
+    let mut staff = claims.clone();
+    staff["aud"] = json!("rowlock/staff");
+    let mut eternal = claims.clone();
+    eternal.as_object_mut().unwrap().remove("exp");
+    let own = &alice.token;
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.".to_owned() + own.split('.').nth(1).unwrap() + ".";
+    for (name, token, status) in [
+        ("own", own.clone(), 200),
+        ("signed like ours", sign(&claims, Algorithm::HS256, &[7; 32]), 200),
+        ("another secret", sign(&claims, Algorithm::HS256, &[8; 32]), 401),
+        ("another algorithm", sign(&claims, Algorithm::HS512, &[7; 32]), 401),
+        ("no algorithm", none, 401),
+        ("another audience", sign(&staff, Algorithm::HS256, &[7; 32]), 401),
+        ("no expiry", sign(&eternal, Algorithm::HS256, &[7; 32]), 401),
+        ("cut off", own[..own.len() - 1].to_owned(), 401),
+        ("nonsense", "x".into(), 401),
+    ] {
+        let answer = Answer::of(app.request(Method::GET, "/v1/merchants/1/orders").bearer_auth(token)).await;
+        assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.text);
+    }
+    for header in ["", "Bearer", "Basic YTpi", &format!("Token {own}")] {
+        let request = app.request(Method::GET, "/v1/merchants/1/orders").header("Authorization", header);
+        assert_eq!(Answer::of(request).await.refusal(), (401, "unauthenticated".into()), "{header}");
+    }
+    let elsewhere = Answer::of(app.request(Method::GET, "/v1/merchants/2/orders").bearer_auth(own)).await;
+    assert_eq!(elsewhere.refusal(), (403, "wrong_merchant".into()));
+    app.clock.advance(TimeDelta::hours(168));
+    assert_eq!(alice.get("/orders").await.refusal(), (401, "token_expired".into()));
+}
+
+#[actix_web::test]
+async fn a_customer_has_a_budget_of_requests() {
+    let variables = vec![
+        ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_PER_SECOND", "1"),
+        ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_BURST", "3"),
+        ("ROWLOCK_HTTP_LOGINS_PER_MINUTE", "2"),
+    ];
+    let app = TestApp::with(Setup { variables, ..Setup::default() });
+    let (alice, bob) = (app.customer("alice").await, app.customer("bob").await);
+    for _ in 0..3 {
+        assert_eq!(alice.get("/orders").await.status, 200);
+    }
+    let refused = alice.get("/orders").await;
+    assert_eq!(refused.refusal(), (429, "too_many_requests".into()));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(bob.get("/orders").await.status, 200);
+    let login = app.request(Method::POST, "/v1/merchants/1/sessions").json(&json!({ "code": "carol" }));
+    assert_eq!(Answer::of(login).await.refusal(), (429, "too_many_requests".into()));
+}
+
+#[actix_web::test]
+async fn bodies_are_bounded_and_must_be_json() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let post = || alice.request(Method::POST, "/orders").header("Idempotency-Key", "k");
+    let mut large = order(&[(1, 1)]);
+    large["remark"] = json!("x".repeat(1_000_000));
+    assert_eq!(Answer::of(post().json(&large)).await.refusal(), (413, "body_too_large".into()));
+    let chunks = futures_util::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000])));
+    let chunked = post().header("content-type", "application/json").body(reqwest::Body::wrap_stream(chunks));
+    assert_eq!(Answer::of(chunked).await.refusal(), (413, "body_too_large".into()));
+    let text = order(&[(1, 1)]).to_string();
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
+        let request = post().header("content-type", kind).body(text.clone());
+        assert_eq!(Answer::of(request).await.refusal(), (415, "not_json".into()), "{kind}");
+    }
+    let charset = post().header("content-type", "Application/JSON; charset=utf-8").body(text);
+    assert_eq!(Answer::of(charset).await.status, 201);
+    assert_eq!(app.count("orders"), 1);
+}
+
+#[actix_web::test]
+async fn problems_speak_the_clients_language() {
+    let app = TestApp::start();
+    for (accept, language, detail) in [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh", "未找到。"),
+        ("en-GB,zh;q=0.5", "en", "Not found."),
+        ("fr, zh;q=0.2", "zh", "未找到。"),
+        ("fr", "en", "Not found."),
+        ("%%%", "en", "Not found."),
+    ] {
+        let answer = Answer::of(app.request(Method::GET, "/nowhere").header("Accept-Language", accept)).await;
+        assert_eq!(
+            (&answer.headers["content-language"], &answer.json()["detail"]),
+            (&language.parse().unwrap(), &json!(detail))
+        );
+    }
+}
+
+#[actix_web::test]
+async fn request_ids_are_echoed_or_made() {
+    let app = TestApp::start();
+    let ask = |id: &'static str| Answer::of(app.request(Method::GET, "/healthz").header("X-Request-Id", id));
+    assert_eq!(ask("trace-1_2.3").await.headers["x-request-id"], "trace-1_2.3");
+    for unfit in ["", "two words", "a\"b", &*"x".repeat(65).leak()] {
+        let made = ask(unfit).await.headers["x-request-id"].to_str().unwrap().to_owned();
+        assert_eq!(made.len(), 36, "{made}");
+    }
+}
+
+#[actix_web::test]
+async fn a_path_without_the_method_says_which_it_takes() {
+    let app = TestApp::start();
+    let answer = Answer::of(app.request(Method::DELETE, "/v1/merchants/1/orders")).await;
+    assert_eq!(answer.refusal(), (405, "method_not_allowed".into()));
+    assert_eq!(answer.headers["allow"], "GET, POST");
+}
+
+#[actix_web::test]
+async fn the_menu_shows_what_is_on_sale_and_left() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    alice.place("k", &order(&[(1, 3)])).await;
+    let menu = app.get("/v1/merchants/1/menu").await.json();
+    let goods = menu["categories"][0]["products"][0]["goods"].as_array().unwrap();
+    assert_eq!(goods.iter().map(|goods| goods["id"].as_i64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(
+        goods[0],
+        json!({ "id": 1, "spec": { "zh": "小", "en": "small" }, "price": "10.00", "stock": 97, "sales": 3 })
+    );
+    assert_eq!((&menu["freight"], &menu["free_freight_from"]), (&json!("5.00"), &json!("100.00")));
+    assert_eq!(app.get("/v1/merchants/3/menu").await.refusal(), (404, "not_found".into()));
+}
+
+#[actix_web::test]
+async fn operators_see_health_readiness_and_metrics() {
+    let app = TestApp::start();
+    assert_eq!(app.get("/healthz").await.json(), json!({ "status": "ok" }));
+    assert_eq!(app.get("/readyz").await.json(), json!({ "status": "ready" }));
+    let alice = app.customer("alice").await;
+    alice.place("a", &order(&[(1, 1)])).await;
+    alice.place("a", &order(&[(1, 1)])).await;
+    alice.place("b", &order(&[(1, 101)])).await;
+    let metrics = app.get("/metrics").await.text;
+    for line in [
+        "rowlock_orders_placed_total 1",
+        "rowlock_orders_repeated_total 1",
+        "rowlock_orders_refused_total{code=\"out_of_stock\"} 1",
+        "rowlock_http_requests_total{method=\"POST\",route=\"/v1/merchants/{m}/orders\",status=\"201\"} 1",
+        "rowlock_group_orders_count 3",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+    }
+    app.execute(
+        "DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)",
+    );
+    let unready = app.get("/readyz").await;
+    assert_eq!(unready.refusal(), (503, "unavailable".into()));
+    assert_eq!(unready.headers["retry-after"], "1");
+}
+
+#[actix_web::test]
+async fn an_error_of_ours_says_nothing_of_its_cause() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    app.execute("ALTER TABLE order_events RENAME COLUMN actor TO who");
+    let answer = alice.place("k", &order(&[(1, 1)])).await;
+    assert_eq!(answer.refusal(), (500, "internal".into()));
+    assert!(!answer.text.contains("actor") && !answer.text.contains("column"), "{}", answer.text);
+    app.execute("ALTER TABLE order_events RENAME COLUMN who TO actor");
+    assert_eq!((app.count("orders"), app.stock(1)), (0, 100));
+    assert_eq!(alice.place("k", &order(&[(1, 1)])).await.status, 201);
+}
+
+/// Every operation of the document is served, and every route that is served is in the document.
+#[actix_web::test]
+async fn the_document_is_the_route_table() {
+    let app = TestApp::start();
+    let document = app.get("/openapi.json").await.json();
+    assert_eq!(document, serde_json::to_value(rowlock::http::openapi()).unwrap());
+    let mut operations = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            operations.insert(format!("{} {path}", method.to_uppercase()));
+            let concrete = path.replace("{m}", "1").replace("{id}", "00000000-0000-0000-0000-000000000000");
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let status = Answer::of(app.request(method, &concrete)).await.status;
+            assert!(
+                status != StatusCode::NOT_FOUND && status != StatusCode::METHOD_NOT_ALLOWED,
+                "{concrete}: {status}"
+            );
+        }
+    }
+    let sources = ["src/http/shop.rs", "src/http/orders.rs", "src/http/ops.rs"]
+        .map(|file| std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
+    let declared: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|source| source.lines())
+        .filter_map(|line| {
+            let (method, rest) = line.strip_prefix("#[")?.split_once("(\"")?;
+            Some(format!("{} {}", method.to_uppercase(), rest.split_once('"')?.0))
+        })
+        .collect();
+    assert_eq!(operations, declared);
+    assert_eq!(app.get("/docs/").await.status, 200);
+    assert_eq!(app.get("/docs").await.status, 200);
+}

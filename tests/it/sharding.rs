@@ -1,0 +1,142 @@
+//! The proof that an order lives on one shard, and that its cost in statements is constant.
+//!
+//! The same tables are partitioned by a hash of the merchant, which has the uniqueness rules of a sharded database. The
+//! real order transaction runs on them; just before its commit, the partitions it has locked must all be the merchant's.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use diesel::connection::SimpleConnection;
+use rowlock::placement::Point;
+use serde_json::json;
+
+use crate::harness::{Setup, TestApp, TestDatabase, cluster, connect, order, words};
+
+const PARTITIONS: usize = 8;
+
+/// The migrations' tables, each partitioned by merchant.
+fn partitioned() -> TestDatabase {
+    let database = TestDatabase::clone_of("template1");
+    let mut conn = database.conn();
+    let mut dirs: Vec<_> = fs::read_dir(format!("{}/migrations", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    dirs.sort();
+    for dir in dirs {
+        let up = fs::read_to_string(dir.join("up.sql")).unwrap();
+        let Some(table) = up.split("CREATE TABLE ").nth(1).and_then(|rest| rest.split_whitespace().next()) else {
+            conn.batch_execute(&up).unwrap();
+            continue;
+        };
+        let key = if table == "merchants" { "id" } else { "merchant_id" };
+        let end = up.rfind(')').unwrap();
+        let body = up[..=end].split(") WITH (").next().unwrap().trim_end_matches(')');
+        conn.batch_execute(&format!("{body}) PARTITION BY HASH ({key})")).unwrap();
+        for number in 0..PARTITIONS {
+            conn.batch_execute(&format!(
+                "CREATE TABLE {table}_p{number} PARTITION OF {table} FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
+            ))
+            .unwrap();
+        }
+    }
+    conn.batch_execute(
+        "INSERT INTO merchants (id, name_zh, name_en, time_zone, created_at)
+             SELECT id, '店', 'Shop', 'Asia/Shanghai', '2026-01-01Z' FROM generate_series(1, 5) id;
+         INSERT INTO categories (merchant_id, id, name_zh, name_en, position) SELECT id, id, '菜', 'Dishes', 1 FROM merchants;
+         INSERT INTO products (merchant_id, id, category_id, name_zh, name_en, position) SELECT id, id, id, '菜', 'Dish', 1 FROM merchants;
+         INSERT INTO goods (merchant_id, id, product_id, spec_zh, spec_en, price, stock, position)
+             SELECT m.id, m.id * 10 + n, m.id, '份', 'portion', 10, 1000, n FROM merchants m, generate_series(1, 5) n;
+         INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
+             SELECT merchant_id, gen_random_uuid(), id, stock, 'opening', 'test', '2026-01-01Z' FROM goods;",
+    )
+    .unwrap();
+    // Generic plans lock every partition before they prune, which would make the check noise.
+    conn.batch_execute(&format!("ALTER DATABASE {} SET plan_cache_mode = force_custom_plan", database.name)).unwrap();
+    database
+}
+
+#[actix_web::test]
+async fn an_order_touches_its_merchants_partition_only() {
+    let database = partitioned();
+    let url = database.url.clone();
+    let touched: Arc<Mutex<Vec<String>>> = Arc::default();
+    let record = Arc::clone(&touched);
+    let probe = Arc::new(move |point| {
+        if point == Point::Written {
+            let locked = "SELECT DISTINCT c.relname::text AS value FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+                 JOIN pg_stat_activity a ON a.pid = l.pid
+                 WHERE c.relispartition AND c.relkind = 'r' AND a.application_name = 'rowlock' AND a.state = 'idle in transaction'
+                     AND a.datname = current_database() ORDER BY 1";
+            *record.lock().unwrap() = words(&mut connect(&url), locked);
+        }
+    });
+    let app = TestApp::with(Setup { probe: Some(probe), database: Some(database), ..Setup::default() });
+    let mut partitions = BTreeSet::new();
+    for merchant in 1..=5 {
+        let alice = app.customer_of(merchant, "alice").await;
+        let address = alice.post("/addresses", &json!({ "contact": "A", "phone": "1234", "place": "x" })).await.json();
+        let mut body = order(&[(merchant * 10 + 3, 1), (merchant * 10 + 1, 2)]);
+        body["fulfilment"] = json!({ "kind": "delivery", "address_id": address["id"] });
+        // More often than a prepared statement needs for its plan to become generic.
+        for number in 0..7 {
+            let placed = alice.place(&number.to_string(), &body).await;
+            assert_eq!(placed.status, 201, "{}", placed.text);
+            let tables = std::mem::take(&mut *touched.lock().unwrap());
+            let suffix = tables[0].rsplit_once('_').unwrap().1.to_owned();
+            let expected =
+                ["addresses", "customers", "goods", "merchants", "order_events", "order_lines", "orders", "products"]
+                    .map(|table| format!("{table}_{suffix}"));
+            assert_eq!(tables, expected);
+            partitions.insert(suffix);
+        }
+    }
+    assert!(partitions.len() > 1, "merchants live apart: {partitions:?}");
+}
+
+/// The statements that the server logged for one database.
+fn logged(database: &str) -> Vec<String> {
+    let log = fs::read_to_string(cluster().cluster.dir().join("server.log")).unwrap();
+    let prefix = format!("{database} LOG:  ");
+    log.split("\n")
+        .filter_map(|line| line.strip_prefix(&prefix))
+        .filter_map(|line| line.split_once(": "))
+        .map(|(_, statement)| statement.trim().to_owned())
+        .collect()
+}
+
+#[actix_web::test]
+async fn every_statement_of_an_order_names_its_merchant_and_their_number_is_constant() {
+    let database = TestDatabase::clone_of("template");
+    database.conn().batch_execute(&format!("ALTER DATABASE {} SET log_statement = 'all'", database.name)).unwrap();
+    let name = database.name.clone();
+    let app = TestApp::with(Setup { database: Some(database), ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let place = async |key: &str, lines: &[(i64, i64)]| {
+        let before = logged(&name).len();
+        assert_eq!(alice.place(key, &order(lines)).await.status, 201);
+        // The pool's own question whether the connection lives is no part of the transaction.
+        let after = logged(&name);
+        after[before..].iter().skip_while(|statement| !statement.starts_with("BEGIN")).cloned().collect::<Vec<_>>()
+    };
+    place("warm", &[(1, 1)]).await;
+    let one = place("one", &[(1, 1)]).await;
+    let five = place("five", &[(5, 1), (4, 2), (3, 3), (2, 4), (1, 5)]).await;
+    assert_eq!(one, five, "the same statements, whatever the number of lines");
+    assert_eq!(one.len(), 11, "{one:#?}");
+
+    for statement in one
+        .iter()
+        .filter(|statement| statement.starts_with(['S', 'I', 'U', 'D']) && !statement.starts_with("SAVEPOINT"))
+    {
+        assert!(statement.contains("merchant_id") || statement.contains("\"merchants\".\"id\" ="), "{statement}");
+        assert!(
+            !["now()", "random()", "gen_random_uuid()", "MERGE"].iter().any(|word| statement.contains(word)),
+            "{statement}"
+        );
+        let is_insert = statement.starts_with("INSERT");
+        assert!(!is_insert || statement.contains("FROM merchants m CROSS JOIN unnest("), "{statement}");
+    }
+}
