@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::r2d2::ConnectionManager;
+use r2d2::{CustomizeConnection, Pool, PooledConnection};
 
 pub use self::failure::{Cause, CommitUnknown, Retryable, Unavailable, cause};
 use crate::config::Database;

@@ -246,3 +246,22 @@ async fn a_group_is_as_good_as_its_orders_one_by_one() {
     assert!(app.get("/metrics").await.text.contains("rowlock_group_fallbacks_total 1"));
     assert_eq!(place(&group[..3]), ["repeated 600.00", "repeated 600.00", "mismatched"]);
 }
+
+/// Who locks out of rank panics in its own test instead of deadlocking at lunch; the transaction and its connection go.
+#[actix_web::test]
+async fn locks_out_of_rank_panic() {
+    use rowlock::domain::{GoodsId, MerchantId};
+    use rowlock::store::{SortedIds, catalog};
+
+    let app = TestApp::start();
+    let lock = |id| [GoodsId(id)].into_iter().collect::<SortedIds<_>>();
+    let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        app.app.store.write(MerchantId(1), |tx| -> Result<(), rowlock::error::Error> {
+            catalog::lock_goods(tx, &lock(2))?;
+            catalog::lock_goods(tx, &lock(1))?;
+            Ok(())
+        })
+    }));
+    assert!(twice.is_err(), "the second lock is of the rank of the first");
+    assert_eq!(app.customer("alice").await.place("k", &order(&[(2, 1)])).await.status, 201, "nothing stays locked");
+}
