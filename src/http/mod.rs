@@ -43,9 +43,9 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(shop::add_address)
         .service(shop::change_address)
         .service(shop::remove_address)
-        .service(orders::place)
-        .service(orders::list)
-        .service(orders::show)
+        .service(orders::place_order)
+        .service(orders::list_orders)
+        .service(orders::show_order)
         .service(ops::healthz)
         .service(ops::readyz)
         .service(ops::metrics);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::blocking;
-use super::problem::ProblemView;
+use super::problem::{PROBLEM, ProblemView};
 use crate::App;
 use crate::error::Error;
 use crate::store::migrations;
@@ -25,7 +25,7 @@ pub(super) async fn healthz() -> impl Responder {
 }
 
 /// Orders can be placed: the database answers and lacks no migration.
-#[utoipa::path(tag = "operations", responses((status = 200, body = Status), (status = 503, body = ProblemView)))]
+#[utoipa::path(tag = "operations", responses((status = 200, body = Status), (status = 503, body = ProblemView, content_type = PROBLEM)))]
 #[get("/readyz")]
 pub(super) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
     let pending = blocking(&app, |app| {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::extract::{Body, Customer, Key, text};
 use super::observe::AboutOrder;
-use super::problem::ProblemView;
-use super::view::{OrderView, amount, pay_method};
+use super::problem::{PROBLEM, ProblemView};
+use super::view::{OrderView, optional_amount, pay_method};
 use super::{blocking, read};
 use crate::App;
 use crate::clock::uuid_at;
@@ -23,17 +23,19 @@ use crate::error::Error;
 use crate::placement::Outcome;
 use crate::store::orders;
 
-/// What to order, how to get it and how to pay it. Its serialization is what an idempotency key stands for: a field
-/// added later must not be serialized when it is absent.
+// Its serialization is what an idempotency key stands for: a field added later must not be serialized when it is absent.
+/// What to order, how to get it and how to pay it.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlaceOrder {
-    /// Goods and units. Lines that name the same goods are summed.
+    /// Goods and units, at most 50 lines by default. Lines that name the same goods are summed.
+    #[schema(min_items = 1)]
     lines: Vec<Line>,
     fulfilment: FulfilmentRequest,
     #[schema(schema_with = pay_method)]
     pay_method: PayMethod,
-    /// Points to spend. No merchant takes points yet, so only 0 is valid.
+    /// Points to spend. No merchant takes points yet.
+    #[schema(maximum = 0)]
     #[serde(default, skip_serializing_if = "is_zero")]
     points: u32,
     /// Words to the restaurant, at most 200 characters by default.
@@ -42,7 +44,7 @@ struct PlaceOrder {
     remark: String,
     /// What the customer was shown. Another total is refused with `price_changed`.
     #[serde(default)]
-    #[schema(schema_with = amount)]
+    #[schema(schema_with = optional_amount)]
     expected_total: Option<Money>,
 }
 
@@ -56,8 +58,8 @@ fn is_zero(points: &u32) -> bool {
 struct Line {
     #[schema(example = 1)]
     goods_id: i64,
-    /// Units, from 1 to 999 by default.
-    #[schema(example = 2)]
+    /// Units, at most 999 by default.
+    #[schema(example = 2, minimum = 1)]
     count: i64,
 }
 
@@ -139,16 +141,16 @@ impl PlaceOrder {
     responses(
         (status = 201, body = OrderView, description = "Placed"),
         (status = 200, body = OrderView, description = "This key has placed this order before"),
-        (status = 409, body = ProblemView, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
             `below_minimum`, `shop_paused`, `shop_closed`"),
-        (status = 422, body = ProblemView, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
             `empty_order`, `too_many_lines`, `bad_count`, `invalid_field`"),
-        (status = "4XX", body = ProblemView),
-        (status = 503, body = ProblemView, description = "`unavailable`: nothing was done; `outcome_unknown`: repeat with the same key"),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`: nothing was done; `outcome_unknown`: repeat with the same key"),
     ),
 )]
 #[post("/v1/merchants/{m}/orders")]
-pub(super) async fn place(
+pub(super) async fn place_order(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
@@ -180,10 +182,10 @@ struct OrderPath {
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
-    responses((status = 200, body = OrderView), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 200, body = OrderView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/merchants/{m}/orders/{id}")]
-pub(super) async fn show(
+pub(super) async fn show_order(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
@@ -218,10 +220,10 @@ struct OrderPage {
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), PageQuery),
-    responses((status = 200, body = OrderPage), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 200, body = OrderPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/merchants/{m}/orders")]
-pub(super) async fn list(app: Data<App>, who: Customer, page: Query<PageQuery>) -> Result<HttpResponse, Error> {
+pub(super) async fn list_orders(app: Data<App>, who: Customer, page: Query<PageQuery>) -> Result<HttpResponse, Error> {
     let limit = page.limit.unwrap_or(20);
     if !(1..=PAGE_ORDERS_MAX).contains(&limit) {
         return Err(Error::MalformedQuery(format!("limit must be from 1 to {PAGE_ORDERS_MAX}")));

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 use crate::domain::Language;
 use crate::error::Error;
 
+/// The media type of a problem.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
 /// An error, for programs by its `code`, for people by its `detail`. Some codes add members of their own: `out_of_stock`
 /// adds `short`, `unknown_goods` and `not_on_sale` add `goods_ids`, `price_changed` adds `expected_total` and `total`,
 /// `below_minimum` adds `minimum_amount` and `goods_amount`, `shop_closed` adds `opens_at` and `closes_at`.
@@ -67,7 +70,7 @@ pub(super) fn respond(error: &Error, language: Language, request_id: &str) -> Ht
         response.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
     let body = serde_json::to_vec(&view).expect("a problem is plain data");
-    response.content_type("application/problem+json").body(body)
+    response.content_type(PROBLEM).body(body)
 }
 
 /// What actix sees of an error. The answer is made by `observe`, which knows the request.

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::extract::{Body, Customer, Merchant, text};
-use super::problem::ProblemView;
-use super::view::{AddressFields, Text, amount};
+use super::problem::{PROBLEM, ProblemView};
+use super::view::{AddressFields, Text, amount, optional_amount};
 use super::{read, write};
 use crate::App;
 use crate::domain::money::Money;
@@ -47,8 +47,8 @@ struct Session {
     request_body = LogIn,
     responses(
         (status = 201, body = Session),
-        (status = "4XX", body = ProblemView, description = "`login_refused`, `not_found`, `too_many_requests`"),
-        (status = 503, body = ProblemView),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`login_refused`, `not_found`, `too_many_requests`"),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/merchants/{m}/sessions")]
@@ -88,12 +88,13 @@ struct Menu {
     #[schema(schema_with = amount)]
     freight: Money,
     /// From this goods amount on, delivery is free.
-    #[schema(schema_with = amount)]
+    #[schema(schema_with = optional_amount)]
     free_freight_from: Option<Money>,
     categories: Vec<CategoryView>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = Hours)]
 struct HoursView {
     #[schema(example = "09:00")]
     opens_at: String,
@@ -111,6 +112,7 @@ impl From<Hours> for HoursView {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = Category)]
 struct CategoryView {
     id: i64,
     name: Text,
@@ -118,6 +120,7 @@ struct CategoryView {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = Product)]
 struct ProductView {
     id: i64,
     name: Text,
@@ -125,6 +128,7 @@ struct ProductView {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = Goods)]
 struct GoodsView {
     /// What an order line names.
     id: i64,
@@ -142,7 +146,7 @@ struct GoodsView {
 #[utoipa::path(
     tag = "customers",
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = Menu), (status = 404, body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 200, body = Menu), (status = 404, body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/merchants/{m}/menu")]
 pub(super) async fn menu(app: Data<App>, merchant: Merchant) -> Result<HttpResponse, Error> {
@@ -233,7 +237,7 @@ fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = AddressList), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 200, body = AddressList), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/merchants/{m}/addresses")]
 pub(super) async fn list_addresses(app: Data<App>, who: Customer) -> Result<HttpResponse, Error> {
@@ -247,7 +251,7 @@ pub(super) async fn list_addresses(app: Data<App>, who: Customer) -> Result<Http
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
     request_body = AddressFields,
-    responses((status = 201, body = AddressView), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 201, body = AddressView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[post("/v1/merchants/{m}/addresses")]
 pub(super) async fn add_address(
@@ -270,7 +274,7 @@ pub(super) async fn add_address(
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The address")),
     request_body = AddressFields,
-    responses((status = 200, body = AddressView), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 200, body = AddressView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[put("/v1/merchants/{m}/addresses/{id}")]
 pub(super) async fn change_address(
@@ -290,7 +294,7 @@ pub(super) async fn change_address(
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The address")),
-    responses((status = 204), (status = "4XX", body = ProblemView), (status = 503, body = ProblemView)),
+    responses((status = 204), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[delete("/v1/merchants/{m}/addresses/{id}")]
 pub(super) async fn remove_address(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use crate::domain::LocalText;
@@ -46,8 +46,17 @@ pub(super) fn pay_method() -> Object {
 
 /// The schema of an amount.
 pub(super) fn amount() -> Object {
+    amount_of(SchemaType::new(Type::String))
+}
+
+/// The schema of an amount that may be null.
+pub(super) fn optional_amount() -> Object {
+    amount_of(SchemaType::from_iter([Type::String, Type::Null]))
+}
+
+fn amount_of(schema_type: SchemaType) -> Object {
     ObjectBuilder::new()
-        .schema_type(Type::String)
+        .schema_type(schema_type)
         .pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2})?$"))
         .examples(["19.80"])
         .description(Some("Yuan (CNY) as a decimal string"))
@@ -77,6 +86,7 @@ impl From<AddressSnapshot> for AddressFields {
 
 /// How an order reaches the customer.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Fulfilment)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum FulfilmentView {
     /// Served at a table.
@@ -105,6 +115,7 @@ impl From<Fulfilment<AddressSnapshot>> for FulfilmentView {
 
 /// One kind of goods in an order, as it was when the order was placed.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OrderLine)]
 struct LineView {
     goods_id: i64,
     name: Text,
