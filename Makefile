@@ -2,6 +2,9 @@
 # make test  install what is missing, and run every test
 # make check formatting, lints, documentation
 
+# Where cargo installs its tools, should the shell not look there.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
 .PHONY: run test check dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself.
