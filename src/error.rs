@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::domain::order::UnknownName;
 use crate::domain::placement::BadLines;
 use crate::domain::{GoodsId, Language, Refusal};
-use crate::store::{CommitUnknown, DbError, Retryable, Unavailable, cause};
+use crate::store::{CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
 
 /// Why a request is not answered with success.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +89,7 @@ pub enum Error {
     /// A request that HTTP itself refuses, by status.
     #[error("bad request, status {0}")]
     Http(u16),
-    /// The database cannot be reached, or stays too contended.
+    /// Whom we depend on cannot be reached: the database, the login provider.
     #[error("unavailable: {0}")]
     Unavailable(String),
     /// The connection was lost during the commit.
@@ -104,8 +103,14 @@ pub enum Error {
     Internal(String),
 }
 
+/// The constraints a request may meet. Any other violation is a bug of ours.
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
+        let is_stranger = |name| violates(&error, name);
+        // A token outlives its customer when the database is restored from an older backup.
+        if ["orders_customer_fkey", "addresses_customer_fkey"].into_iter().any(is_stranger) {
+            return Self::Unauthenticated;
+        }
         Self::Database(error)
     }
 }
@@ -131,12 +136,6 @@ impl From<Refusal> for Error {
 impl From<BadLines> for Error {
     fn from(lines: BadLines) -> Self {
         Self::BadLines(lines)
-    }
-}
-
-impl From<UnknownName> for Error {
-    fn from(name: UnknownName) -> Self {
-        Self::Internal(name.to_string())
     }
 }
 
@@ -316,8 +315,8 @@ impl Error {
             Self::TooManyRequests { .. } => fixed("请求过于频繁，请稍后再试。", "Too many requests; slow down."),
             Self::Http(_) => fixed("请求无效。", "The request is not valid."),
             Self::OutcomeUnknown => fixed(
-                "结果未知：请用相同的 Idempotency-Key 重试。",
-                "The outcome is unknown: repeat the request with the same Idempotency-Key.",
+                "结果未知：下单请用相同的 Idempotency-Key 重试，其他请求请先查看是否已生效。",
+                "The outcome is unknown: repeat an order with the same Idempotency-Key; otherwise look first whether it took effect.",
             ),
             Self::Unavailable(_) => fixed("服务繁忙，请稍后重试。", "The service is busy; try again shortly."),
             Self::Database(error) if cause(error).is_some() => {

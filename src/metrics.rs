@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// The HTTP method.
-    pub method: String,
+    pub method: &'static str,
     /// The route's pattern, so that ids do not become labels.
     pub route: String,
     /// The status answered.
@@ -41,7 +41,7 @@ pub struct Metrics {
     pub orders_repeated: Counter,
     /// Placements refused, by code.
     pub orders_refused: Family<CodeLabels, Counter>,
-    /// Orders in one committed group.
+    /// Requests in one committed group, refused and repeated ones included.
     pub group_orders: Histogram,
     /// Groups whose bulk write failed, so that their orders were written one by one.
     pub group_fallbacks: Counter,
@@ -78,7 +78,7 @@ impl Metrics {
         r.register("orders_placed", "Orders placed", self.orders_placed.clone());
         r.register("orders_repeated", "Placements answered with a standing order", self.orders_repeated.clone());
         r.register("orders_refused", "Placements refused, by code", self.orders_refused.clone());
-        r.register("group_orders", "Orders in one group", self.group_orders.clone());
+        r.register("group_orders", "Requests in one group", self.group_orders.clone());
         r.register("group_fallbacks", "Groups written order by order", self.group_fallbacks.clone());
         r.register_with_unit("group", "Time to commit a group", Unit::Seconds, self.group_seconds.clone());
         r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
@@ -96,8 +96,8 @@ impl Metrics {
     }
 
     /// Counts one answered request.
-    pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
-        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+    pub fn request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method, route: route.to_owned(), status };
         self.http_requests.get_or_create(&labels).inc();
         self.http_seconds.observe(took.as_secs_f64());
     }

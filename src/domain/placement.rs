@@ -2,7 +2,7 @@
 //!
 //! Contract: [`plan`] is pure and total. It sees the goods as they were locked and the requests in the order they
 //! arrived, and answers with one verdict a request. An earlier request takes before a later one; a refused request
-//! takes nothing.
+//! takes nothing, not even its key.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -193,8 +193,28 @@ pub struct Facts {
     pub now: DateTime<Utc>,
 }
 
-/// What becomes of a request: the order to be written, or why there is none.
-pub type Verdict = Result<Order, Refusal>;
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The order to be written.
+    Placed(Order),
+    /// Why there is none.
+    Refused(Refusal),
+    /// The same request as an earlier one of the group, which is placed: its index.
+    RepeatOf(usize),
+    /// The key of an earlier request of the group, which is placed, with other contents.
+    Mismatched,
+}
+
+impl Verdict {
+    /// The order, if it is placed.
+    pub fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Placed(order) => Some(order),
+            Self::Refused(_) | Self::RepeatOf(_) | Self::Mismatched => None,
+        }
+    }
+}
 
 /// Units the given orders take from stock, by goods in ascending order.
 pub fn taken<'a>(orders: impl IntoIterator<Item = &'a Order>) -> BTreeMap<GoodsId, u32> {
@@ -211,23 +231,32 @@ pub fn taken<'a>(orders: impl IntoIterator<Item = &'a Order>) -> BTreeMap<GoodsI
 /// When it would break its own promise and take more than there was.
 pub fn plan(facts: &Facts, requests: &[&Placement]) -> Vec<Verdict> {
     let mut left: BTreeMap<GoodsId, u32> = facts.goods.iter().map(|(id, goods)| (*id, goods.stock)).collect();
+    let mut placed: HashMap<(CustomerId, &IdempotencyKey), usize> = HashMap::new();
     let mut verdicts = Vec::with_capacity(requests.len());
-    for request in requests {
-        let verdict = decide(facts, &left, request);
-        if let Ok(order) = &verdict {
-            for line in &order.lines {
-                let left = left.get_mut(&line.goods_id).expect("only goods that exist are placed");
-                *left = left.checked_sub(line.count).expect("no more is placed than is left");
-            }
-        }
-        verdicts.push(verdict);
+    for (index, request) in requests.iter().enumerate() {
+        let key = (request.customer_id, &request.key);
+        verdicts.push(match placed.get(&key) {
+            Some(&first) if requests[first].request_hash == request.request_hash => Verdict::RepeatOf(first),
+            Some(_) => Verdict::Mismatched,
+            None => match decide(facts, &left, request) {
+                Err(refusal) => Verdict::Refused(refusal),
+                Ok(order) => {
+                    for line in &order.lines {
+                        let left = left.get_mut(&line.goods_id).expect("only goods that exist are placed");
+                        *left = left.checked_sub(line.count).expect("no more is placed than is left");
+                    }
+                    placed.insert(key, index);
+                    Verdict::Placed(order)
+                }
+            },
+        });
     }
     assert_eq!(verdicts.len(), requests.len(), "every request has a verdict");
     verdicts
 }
 
 /// One request against what earlier ones left over. The order of the checks is part of the API.
-fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> Verdict {
+fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> Result<Order, Refusal> {
     let shop = &facts.shop;
     if shop.paused {
         return Err(Refusal::ShopPaused);

@@ -1,6 +1,7 @@
 //! What handlers take as arguments: who asks, whom they ask, and what they send.
 
 use std::future::{Ready, ready};
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -140,15 +141,28 @@ pub(super) fn query_config() -> web::QueryConfig {
     web::QueryConfig::default().error_handler(|error, _| Error::MalformedQuery(error.to_string()).into())
 }
 
-/// A text a customer typed: trimmed, without control characters other than line breaks, from one (or none, when
-/// `may_be_empty`) to `chars_max` characters.
-pub(super) fn text(field: &'static str, value: &str, may_be_empty: bool, chars_max: usize) -> Result<String, Error> {
+/// A line that a customer typed: trimmed, from one to `chars_max` characters, none of them a control character.
+pub(super) fn line(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
+    typed(field, value, 1..=chars_max, char::is_control)
+}
+
+/// A text that a customer typed: as [`line`], but it may be empty and have line breaks and tabs.
+pub(super) fn text(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
+    typed(field, value, 0..=chars_max, |c| c.is_control() && !['\n', '\r', '\t'].contains(&c))
+}
+
+fn typed(
+    field: &'static str,
+    value: &str,
+    chars: RangeInclusive<usize>,
+    is_unfit: impl Fn(char) -> bool,
+) -> Result<String, Error> {
     let value = value.trim();
-    let least = usize::from(!may_be_empty);
-    if !(least..=chars_max).contains(&value.chars().count()) {
-        return Err(Error::InvalidField { field, reason: format!("it must have {least} to {chars_max} characters") });
+    if !chars.contains(&value.chars().count()) {
+        let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
+        return Err(Error::InvalidField { field, reason });
     }
-    if value.chars().any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t') {
+    if value.chars().any(is_unfit) {
         return Err(Error::InvalidField { field, reason: "it must not have control characters".to_owned() });
     }
     Ok(value.to_owned())

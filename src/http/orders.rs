@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::extract::{Body, Customer, Key, text};
+use super::extract::{Body, Customer, Key, line, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{OrderView, optional_amount, pay_method};
@@ -88,9 +88,9 @@ impl PlaceOrder {
         if self.points != 0 {
             return Err(Error::InvalidField { field: "points", reason: "this merchant takes no points".to_owned() });
         }
-        self.remark = text("remark", &self.remark, true, limits.remark_chars_max)?;
+        self.remark = text("remark", &self.remark, limits.remark_chars_max)?;
         if let FulfilmentRequest::DineIn { table } = &mut self.fulfilment {
-            *table = text("fulfilment.table", table, false, 20)?;
+            *table = line("fulfilment.table", table, 20)?;
         }
         Ok(self)
     }

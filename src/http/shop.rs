@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::extract::{Body, Customer, Merchant, text};
+use super::extract::{Body, Customer, Merchant, line};
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{AddressFields, Text, amount, optional_amount};
 use super::{read, write};
@@ -61,7 +61,7 @@ pub(super) async fn log_in(
     if let Some(peer) = req.peer_addr() {
         app.limits.login(peer.ip())?;
     }
-    let code = text("code", &body.0.code, false, 200)?;
+    let code = line("code", &body.0.code, 200)?;
     let subject = app.login.subject(&code).await.map_err(|error| match error {
         LoginError::Refused => Error::LoginRefused,
         LoginError::Unavailable(reason) => Error::Unavailable(reason),
@@ -219,16 +219,16 @@ struct AddressPath {
 }
 
 fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
-    let phone = text("phone", &fields.phone, false, 30)?;
+    let phone = line("phone", &fields.phone, 30)?;
     let is_phone = |c: char| c.is_ascii_digit() || " +-()#".contains(c);
     if phone.len() < 3 || !phone.chars().all(is_phone) {
         let reason = "it must have 3 to 30 digits, with + - ( ) # and blanks between them".to_owned();
         return Err(Error::InvalidField { field: "phone", reason });
     }
     Ok(AddressSnapshot {
-        contact: text("contact", &fields.contact, false, 50)?,
+        contact: line("contact", &fields.contact, 50)?,
         phone,
-        place: text("place", &fields.place, false, 200)?,
+        place: line("place", &fields.place, 200)?,
     })
 }
 

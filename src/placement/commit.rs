@@ -4,9 +4,9 @@
 //! 2. Lock the goods rows of the whole group: one statement, ascending, `FOR UPDATE`. All locks come before the first write.
 //! 3. Find the keys that are known. It must come after the locks: a twin that was faster (a retry that reached another
 //!    instance) wanted the same goods, so it has committed by now, and this statement's snapshot sees it. Looked up before, the
-//!    twin of an order that took the last unit would be refused as out of stock. A key that stands twice in a group
-//!    counts the second time as a repeat of the first.
-//! 4. Read the merchant's settings and the addresses, and plan: pure, in arrival order.
+//!    twin of an order that took the last unit would be refused as out of stock.
+//! 4. Read the merchant's settings and the addresses, and plan: pure, in arrival order. A key that stands twice in the group
+//!    counts the second time as a repeat of the first, if that is placed.
 //! 5. Under a savepoint, write all placed orders in bulk and take their units from stock. Should that fail, roll back to
 //!    the savepoint and write order by order, each under a savepoint of its own: one that the database refuses does not take
 //!    its neighbours down.
@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{Facts, IdempotencyKey, Placement, RequestHash, Verdict, plan, taken};
+use crate::domain::placement::{Facts, Placement, RequestHash, Verdict, plan, taken};
 use crate::domain::{AddressId, CustomerId, OrderId, Refusal};
 use crate::error::Error;
 use crate::store::{self, DbError, QueryResult, SortedIds, Tx, catalog, merchants, orders, people};
@@ -63,13 +63,11 @@ pub struct Group {
 
 /// What is known of a request before it is planned.
 enum Fate {
-    /// Its key is new in the database and in the group.
+    /// Its key is new: it is planned.
     New,
     /// Its key stands for this order.
     Stands(OrderId),
-    /// Its key is that of an earlier request of the group.
-    SameAs(usize),
-    /// Its key stands for other contents.
+    /// Its key stands for an order with other contents.
     Mismatched,
 }
 
@@ -77,9 +75,9 @@ enum Fate {
 ///
 /// # Errors
 /// What ends the transaction. An order that cannot be written although its neighbours can is an error in its own outcome.
-pub fn place_group(
+pub fn place_group<'p>(
     tx: &mut Tx<'_>,
-    group: &[&Placement],
+    group: &[&'p Placement],
     now: DateTime<Utc>,
     reach: &dyn Fn(Point),
 ) -> Result<Group, Error> {
@@ -94,8 +92,8 @@ pub fn place_group(
     let fates = fates(tx, group)?;
 
     // 4.
-    let fresh: Vec<usize> = (0..group.len()).filter(|&index| matches!(fates[index], Fate::New)).collect();
-    let requests: Vec<&Placement> = fresh.iter().map(|&index| group[index]).collect();
+    let new = |(fate, request): (&Fate, &&'p Placement)| matches!(fate, Fate::New).then_some(*request);
+    let requests: Vec<&Placement> = fates.iter().zip(group).filter_map(new).collect();
     let verdicts = if requests.is_empty() {
         Vec::new()
     } else {
@@ -107,10 +105,10 @@ pub fn place_group(
     reach(Point::Planned);
 
     // 5.
-    let (written, fell_back) = write(tx, &requests, verdicts)?;
+    let (failed, fell_back) = write(tx, &requests, &verdicts)?;
     reach(Point::Written);
 
-    let outcomes = assemble(tx, fates, fresh, written)?;
+    let outcomes = outcomes(tx, &fates, &verdicts, failed)?;
     assert_eq!(outcomes.len(), group.len(), "every request has an outcome");
     Ok(Group { outcomes, fell_back })
 }
@@ -122,20 +120,12 @@ fn fates(tx: &mut Tx<'_>, group: &[&Placement]) -> Result<Vec<Fate>, Error> {
         .into_iter()
         .map(|known| ((known.customer_id, known.key), (known.id, known.request_hash)))
         .collect();
-    let mut first: HashMap<(CustomerId, &IdempotencyKey), usize> = HashMap::new();
-    let mut fates = Vec::with_capacity(group.len());
-    for (index, placement) in group.iter().enumerate() {
-        let earlier = *first.entry((placement.customer_id, &placement.key)).or_insert(index);
-        let key = (placement.customer_id, placement.key.as_str().to_owned());
-        fates.push(match known.get(&key) {
-            Some((id, hash)) if *hash == placement.request_hash => Fate::Stands(*id),
-            Some(_) => Fate::Mismatched,
-            None if earlier == index => Fate::New,
-            None if group[earlier].request_hash == placement.request_hash => Fate::SameAs(earlier),
-            None => Fate::Mismatched,
-        });
-    }
-    Ok(fates)
+    let fate = |placement: &&Placement| match known.get(&(placement.customer_id, placement.key.as_str().to_owned())) {
+        Some((id, hash)) if *hash == placement.request_hash => Fate::Stands(*id),
+        Some(_) => Fate::Mismatched,
+        None => Fate::New,
+    };
+    Ok(group.iter().map(fate).collect())
 }
 
 fn addresses_wanted(requests: &[&Placement]) -> SortedIds<(CustomerId, AddressId)> {
@@ -146,47 +136,36 @@ fn addresses_wanted(requests: &[&Placement]) -> SortedIds<(CustomerId, AddressId
     requests.iter().filter_map(address).collect()
 }
 
-/// Writes what is placed; in bulk, or one by one when the bulk is refused. Tells whether it came to that.
+/// Writes what is placed: in bulk, or one by one when the bulk is refused. Returns the orders that the database would not
+/// write even alone, and whether it came to that.
 fn write(
     tx: &mut Tx<'_>,
     requests: &[&Placement],
-    verdicts: Vec<Verdict>,
-) -> Result<(Vec<Result<Outcome, Error>>, bool), Error> {
-    let mut placed: Vec<(&Placement, &Order)> = requests
-        .iter()
-        .zip(&verdicts)
-        .filter_map(|(request, verdict)| Some((*request, verdict.as_ref().ok()?)))
-        .collect();
+    verdicts: &[Verdict],
+) -> Result<(HashMap<OrderId, DbError>, bool), Error> {
+    let mut placed: Vec<(&Placement, &Order)> =
+        requests.iter().zip(verdicts).filter_map(|(request, verdict)| Some((*request, verdict.order()?))).collect();
     // Two groups that share keys insert them in the same order, so they cannot wait for each other in a ring.
     placed.sort_by_key(|(request, _)| (request.customer_id, &request.key));
 
-    let mut refused: HashMap<OrderId, DbError> = HashMap::new();
-    let mut fell_back = false;
-    if !placed.is_empty()
-        && let Err(error) = tx.savepoint(|tx| write_orders(tx, &placed))
-    {
-        if store::cause(&error).is_some() {
-            return Err(error.into());
-        }
-        fell_back = true;
-        log::warn!(merchant_id:% = tx.merchant(), orders = placed.len(); "Writes a group order by order: {error}");
-        for order in &placed {
-            if let Err(error) = tx.savepoint(|tx| write_orders(tx, std::slice::from_ref(order))) {
-                if store::cause(&error).is_some() {
-                    return Err(error.into());
-                }
-                refused.insert(order.1.id, error);
+    let mut failed = HashMap::new();
+    if placed.is_empty() {
+        return Ok((failed, false));
+    }
+    let Err(error) = tx.savepoint(|tx| write_orders(tx, &placed)) else { return Ok((failed, false)) };
+    if store::cause(&error).is_some() {
+        return Err(error.into());
+    }
+    log::warn!(merchant_id:% = tx.merchant(), orders = placed.len(); "Writes a group order by order: {error}");
+    for order in &placed {
+        if let Err(error) = tx.savepoint(|tx| write_orders(tx, std::slice::from_ref(order))) {
+            if store::cause(&error).is_some() {
+                return Err(error.into());
             }
+            failed.insert(order.1.id, error);
         }
     }
-    let outcome = |verdict: Verdict| match verdict {
-        Ok(order) => match refused.remove(&order.id) {
-            Some(error) => Err(Error::Database(error)),
-            None => Ok(Outcome::Placed(order)),
-        },
-        Err(refusal) => Ok(Outcome::Refused(refusal)),
-    };
-    Ok((verdicts.into_iter().map(outcome).collect(), fell_back))
+    Ok((failed, true))
 }
 
 /// Writes orders, lines and history, and takes the units from stock.
@@ -198,12 +177,12 @@ fn write_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryResult
     if rows == taken.len() { Ok(()) } else { Err(DbError::NotFound) }
 }
 
-/// Puts the outcomes of fresh requests and of repeats into the order of the group.
-fn assemble(
+/// What is answered to each request of the group.
+fn outcomes(
     tx: &mut Tx<'_>,
-    fates: Vec<Fate>,
-    fresh: Vec<usize>,
-    written: Vec<Result<Outcome, Error>>,
+    fates: &[Fate],
+    verdicts: &[Verdict],
+    mut failed: HashMap<OrderId, DbError>,
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let standing: Vec<OrderId> =
         fates.iter().filter_map(|fate| if let Fate::Stands(id) = fate { Some(*id) } else { None }).collect();
@@ -211,23 +190,27 @@ fn assemble(
     let standing: HashMap<OrderId, Order> =
         orders::find_all(tx.conn(), merchant, &standing)?.into_iter().map(|order| (order.id, order)).collect();
 
-    let mut written: HashMap<usize, Result<Outcome, Error>> = fresh.into_iter().zip(written).collect();
-    let mut outcomes: Vec<Result<Outcome, Error>> = Vec::with_capacity(fates.len());
-    for (index, fate) in fates.into_iter().enumerate() {
-        let outcome = match fate {
-            Fate::New => written.remove(&index).expect("every fresh request was planned"),
-            Fate::Stands(id) => {
-                let order = standing.get(&id).cloned();
-                order.map(Outcome::Repeated).ok_or_else(|| Error::Internal(format!("order {id} has vanished")))
-            }
-            Fate::SameAs(first) => match &outcomes[first] {
+    let mut written = |order: &Order| failed.remove(&order.id).map_or(Ok(()), |error| Err(Error::from(error)));
+    let mut new: Vec<Result<Outcome, Error>> = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts {
+        new.push(match verdict {
+            Verdict::Placed(order) => written(order).map(|()| Outcome::Placed(order.clone())),
+            Verdict::Refused(refusal) => Ok(Outcome::Refused(refusal.clone())),
+            Verdict::RepeatOf(first) => match &new[*first] {
                 Ok(Outcome::Placed(order)) => Ok(Outcome::Repeated(order.clone())),
-                Ok(other) => Ok(other.clone()),
-                Err(error) => Err(Error::Internal(error.to_string())),
+                _ => Err(Error::Unavailable("the order it repeats could not be written".to_owned())),
             },
-            Fate::Mismatched => Ok(Outcome::Mismatched),
-        };
-        outcomes.push(outcome);
+            Verdict::Mismatched => Ok(Outcome::Mismatched),
+        });
     }
-    Ok(outcomes)
+    let mut new = new.into_iter();
+    let outcome = |fate: &Fate| match fate {
+        Fate::New => new.next().expect("every new request has a verdict"),
+        Fate::Stands(id) => {
+            let order = standing.get(id).cloned();
+            order.map(Outcome::Repeated).ok_or_else(|| Error::Internal(format!("order {id} has vanished")))
+        }
+        Fate::Mismatched => Ok(Outcome::Mismatched),
+    };
+    Ok(fates.iter().map(outcome).collect())
 }

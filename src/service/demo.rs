@@ -8,7 +8,7 @@ use crate::clock::uuid_at;
 use crate::domain::money::Money;
 use crate::domain::{LocalText, MerchantId};
 use crate::error::Error;
-use crate::store::catalog::{self, NewGoods, StockMove};
+use crate::store::catalog::{self, NewGoods};
 use crate::store::merchants::{self, NewMerchant};
 use crate::store::{Store, Tx};
 
@@ -106,17 +106,15 @@ fn insert(tx: &mut Tx<'_>, restaurant: &Restaurant, now: DateTime<Utc>) -> Resul
         for (position, product) in (1..).zip(&category.product) {
             let product_id = catalog::insert_product(tx, category_id, &product.name, position)?;
             for (position, goods) in (1..).zip(&product.goods) {
-                let new = NewGoods { product_id, spec: &goods.spec, price: goods.price, position };
-                let goods_id = catalog::insert_goods(tx, &new)?;
-                let opening = StockMove {
-                    id: uuid_at(now),
-                    goods_id,
-                    delta: goods.stock,
-                    reason: "opening",
-                    actor: "seed",
-                    at: now,
+                let new = NewGoods {
+                    product_id,
+                    spec: &goods.spec,
+                    price: goods.price,
+                    stock: goods.stock,
+                    move_id: uuid_at(now),
+                    position,
                 };
-                catalog::insert_move(tx, &opening)?;
+                catalog::insert_goods(tx, &new, now)?;
             }
         }
     }

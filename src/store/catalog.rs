@@ -9,20 +9,12 @@ use diesel::sql_types::{Array, BigInt, Integer};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use super::rows::{corrupt, money};
 use super::schema::{categories, goods, products, stock_moves};
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
 use crate::domain::money::Money;
 use crate::domain::placement::LockedGoods;
 use crate::domain::{GoodsId, LocalText, MerchantId};
-
-/// A price column's value. The column's CHECK keeps it an amount.
-pub(super) fn money(amount: Decimal) -> diesel::deserialize::Result<Money> {
-    Ok(Money::new(amount)?)
-}
-
-fn corrupt(error: Box<dyn std::error::Error + Send + Sync>) -> diesel::result::Error {
-    diesel::result::Error::DeserializationError(error)
-}
 
 /// Locks the goods rows `ids` in ascending order until the transaction ends, and reads what a placement needs of them.
 /// Ids this merchant does not have are absent from the answer.
@@ -222,60 +214,38 @@ pub struct NewGoods<'a> {
     pub spec: &'a LocalText,
     /// Yuan a unit.
     pub price: Money,
+    /// Units to begin with, at least one.
+    pub stock: i32,
+    /// Id of the stock move that accounts for them.
+    pub move_id: Uuid,
     /// Its place among the dish's specs.
     pub position: i32,
 }
 
-/// Adds goods with nothing in stock and returns their id; stock comes by [`insert_move`].
-pub fn insert_goods(tx: &mut Tx<'_>, new: &NewGoods<'_>) -> QueryResult<GoodsId> {
-    diesel::insert_into(goods::table)
+/// Adds goods and the stock move that accounts for what there is of them.
+pub fn insert_goods(tx: &mut Tx<'_>, new: &NewGoods<'_>, now: DateTime<Utc>) -> QueryResult<GoodsId> {
+    let id: i64 = diesel::insert_into(goods::table)
         .values((
             goods::merchant_id.eq(tx.merchant.0),
             goods::product_id.eq(new.product_id),
             goods::spec_zh.eq(&new.spec.zh),
             goods::spec_en.eq(&new.spec.en),
             goods::price.eq(new.price.decimal()),
-            goods::stock.eq(0),
+            goods::stock.eq(new.stock),
             goods::position.eq(new.position),
         ))
         .returning(goods::id)
-        .get_result(tx.conn)
-        .map(GoodsId)
-}
-
-/// A change of stock that is not a placement.
-pub struct StockMove<'a> {
-    /// Its id.
-    pub id: Uuid,
-    /// The goods.
-    pub goods_id: GoodsId,
-    /// Units added; negative for units removed.
-    pub delta: i32,
-    /// Why, as a code.
-    pub reason: &'a str,
-    /// Who.
-    pub actor: &'a str,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
-/// Records a stock move and applies it to its goods row.
-pub fn insert_move(tx: &mut Tx<'_>, stock_move: &StockMove<'_>) -> QueryResult<()> {
+        .get_result(tx.conn)?;
     diesel::insert_into(stock_moves::table)
         .values((
             stock_moves::merchant_id.eq(tx.merchant.0),
-            stock_moves::id.eq(stock_move.id),
-            stock_moves::goods_id.eq(stock_move.goods_id.0),
-            stock_moves::delta.eq(stock_move.delta),
-            stock_moves::reason.eq(stock_move.reason),
-            stock_moves::actor.eq(stock_move.actor),
-            stock_moves::moved_at.eq(stock_move.at),
+            stock_moves::id.eq(new.move_id),
+            stock_moves::goods_id.eq(id),
+            stock_moves::delta.eq(new.stock),
+            stock_moves::reason.eq("opening"),
+            stock_moves::actor.eq("seed"),
+            stock_moves::moved_at.eq(now),
         ))
         .execute(tx.conn)?;
-    diesel::update(goods::table)
-        .filter(goods::merchant_id.eq(tx.merchant.0))
-        .filter(goods::id.eq(stock_move.goods_id.0))
-        .set(goods::stock.eq(goods::stock + stock_move.delta))
-        .execute(tx.conn)?;
-    Ok(())
+    Ok(GoodsId(id))
 }

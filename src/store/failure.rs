@@ -34,7 +34,7 @@ pub trait Retryable: From<DbError> + From<Unavailable> + From<CommitUnknown> {
     fn database(&self) -> Option<&DbError>;
 }
 
-/// Why a transaction that failed may succeed when it runs again.
+/// Why a transaction failed that nothing is wrong with: it may succeed when it runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// 40P01.
@@ -47,6 +47,8 @@ pub enum Cause {
     Twin,
     /// The connection broke before the commit was sent.
     ConnectionLost,
+    /// 57014: a statement took longer than `database.statement_timeout_ms`, mostly because it waited for several locks.
+    StatementTimeout,
 }
 
 impl Cause {
@@ -58,11 +60,22 @@ impl Cause {
             Self::LockTimeout => "lock_timeout",
             Self::Twin => "twin",
             Self::ConnectionLost => "connection_lost",
+            Self::StatementTimeout => "statement_timeout",
+        }
+    }
+
+    /// Whether it is worth running the transaction again at once. Who has waited that long already is answered instead.
+    pub const fn passes(self) -> bool {
+        match self {
+            Self::Deadlock | Self::Serialization | Self::LockTimeout | Self::Twin | Self::ConnectionLost => true,
+            Self::StatementTimeout => false,
         }
     }
 }
 
-/// Tells a passing failure from a lasting one.
+/// Tells a failure of circumstances from a lasting one.
+///
+/// The names of violated constraints are for [`violates`].
 pub fn cause(error: &DbError) -> Option<Cause> {
     match error {
         DbError::RollbackErrorOnCommit { commit_error, .. } => cause(commit_error),
@@ -79,6 +92,7 @@ fn cause_of(kind: &DatabaseErrorKind, information: &(dyn DatabaseErrorInformatio
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Some(Cause::ConnectionLost),
         DatabaseErrorKind::UniqueViolation if message.contains("orders_idempotency_key") => Some(Cause::Twin),
         _ if message.contains("deadlock") => Some(Cause::Deadlock),
+        _ if message.contains("due to statement timeout") => Some(Cause::StatementTimeout),
         _ if message.contains("due to lock timeout") => Some(Cause::LockTimeout),
         // 57P01, 57P02 and what libpq says of a socket that closed under it.
         _ if message.contains("terminating connection") || message.contains("server closed the connection") => {
@@ -86,6 +100,12 @@ fn cause_of(kind: &DatabaseErrorKind, information: &(dyn DatabaseErrorInformatio
         }
         _ => None,
     }
+}
+
+/// Whether `error` is the violation of the constraint `name`. A sharded database names the constraint in the message alone,
+/// and may append the shard's number to it.
+pub fn violates(error: &DbError, name: &str) -> bool {
+    matches!(error, DbError::DatabaseError(_, information) if information.message().contains(&format!("\"{name}")))
 }
 
 /// How long to wait before the attempt after `attempt`: doubling from 5 ms, with the upper half left to chance so that
@@ -146,7 +166,8 @@ mod tests {
             (Unknown, "terminating connection due to administrator command", Some(Cause::ConnectionLost)),
             (ClosedConnection, "", Some(Cause::ConnectionLost)),
             (CheckViolation, "violates check constraint \"goods_stock_check\"", None),
-            (Unknown, "canceling statement due to statement timeout", None),
+            (Unknown, "canceling statement due to statement timeout", Some(Cause::StatementTimeout)),
+            (Unknown, "terminating connection due to idle-in-transaction timeout", Some(Cause::ConnectionLost)),
         ] {
             assert_eq!(cause(&error(kind, message)), expected, "{message}");
         }

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use diesel::prelude::*;
 use rust_decimal::Decimal;
 
-use super::catalog::money;
+use super::rows::{Corrupt, corrupt, money};
 use super::schema::merchants;
 use super::{Conn, QueryResult, Tx};
 use crate::domain::money::Money;
@@ -71,7 +71,7 @@ struct Row {
 }
 
 impl TryFrom<Row> for Merchant {
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Corrupt;
 
     fn try_from(row: Row) -> Result<Self, Self::Error> {
         Ok(Self {
@@ -92,7 +92,7 @@ impl TryFrom<Row> for Merchant {
 /// The merchant `id`, if there is one.
 pub fn find(conn: &mut Conn, id: MerchantId) -> QueryResult<Option<Merchant>> {
     let row: Option<Row> = merchants::table.find(id.0).select(Row::as_select()).first(conn).optional()?;
-    row.map(Merchant::try_from).transpose().map_err(diesel::result::Error::DeserializationError)
+    row.map(Merchant::try_from).transpose().map_err(corrupt)
 }
 
 /// Whether any merchant exists.

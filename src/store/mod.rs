@@ -16,6 +16,7 @@ pub mod people;
 
 mod bulk;
 mod failure;
+mod rows;
 mod schema;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use diesel::connection::SimpleConnection;
 use diesel::r2d2::ConnectionManager;
 use r2d2::{CustomizeConnection, Pool, PooledConnection};
 
-pub use self::failure::{Cause, CommitUnknown, Retryable, Unavailable, cause};
+pub use self::failure::{Cause, CommitUnknown, Retryable, Unavailable, cause, violates};
 use crate::config::Database;
 use crate::domain::MerchantId;
 use crate::metrics::{CodeLabels, Metrics};
@@ -57,7 +58,9 @@ struct Session {
 impl CustomizeConnection<Conn, diesel::r2d2::Error> for Session {
     fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
         conn.batch_execute(&format!(
-            "SET application_name = 'rowlock'; SET lock_timeout = {}; SET statement_timeout = {}",
+            // The last one frees the locks of an instance whose machine has vanished in the middle of a transaction.
+            "SET application_name = 'rowlock'; SET lock_timeout = {0}; SET statement_timeout = {1}; \
+             SET idle_in_transaction_session_timeout = {1}",
             self.lock_timeout_ms, self.statement_timeout_ms
         ))
         .map_err(diesel::r2d2::Error::QueryError)
@@ -82,12 +85,12 @@ impl Store {
                 lock_timeout_ms: config.lock_timeout_ms,
                 statement_timeout_ms: config.statement_timeout_ms,
             }))
-            .build(ConnectionManager::new(url))
+            .build(ConnectionManager::new(with_timeouts(url)))
             .map_err(|error| Unavailable(error.to_string()))?;
         Ok(Self { pool, attempts_max: config.attempts_max, metrics })
     }
 
-    /// The pool that holds `merchant`'s rows: the only way to a connection. One server holds every merchant today.
+    /// The pool that holds `merchant`'s rows: the only way to a connection that changes any. One server holds every merchant today.
     fn pool_for(&self, _merchant: MerchantId) -> &Pool<ConnectionManager<Conn>> {
         &self.pool
     }
@@ -104,7 +107,7 @@ impl Store {
         work(&mut *checkout(self.pool_for(merchant))?)
     }
 
-    /// Runs `work` with a connection that belongs to no merchant: health, migrations, the audit.
+    /// Reads with a connection that belongs to no merchant: health, and the next merchant's id.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -128,12 +131,10 @@ impl Store {
         let mut attempt = 1;
         loop {
             let result = self.attempt(merchant, &mut work);
-            let Some(cause) = result.as_ref().err().and_then(Retryable::database).and_then(cause) else {
+            let cause = result.as_ref().err().and_then(Retryable::database).and_then(cause);
+            let Some(cause) = cause.filter(|cause| cause.passes() && attempt < self.attempts_max) else {
                 return result;
             };
-            if attempt >= self.attempts_max {
-                return result;
-            }
             self.metrics.transaction_retries.get_or_create(&CodeLabels { code: cause.code() }).inc();
             log::debug!(merchant_id:% = merchant, attempt; "Runs a transaction again: {}", cause.code());
             std::thread::sleep(failure::pause(attempt));
@@ -167,12 +168,25 @@ fn checkout(pool: &Pool<ConnectionManager<Conn>>) -> Result<Pooled, Unavailable>
     pool.get().map_err(|error| Unavailable(error.to_string()))
 }
 
+/// The URL, and how long to wait for a server that has gone without a word, where it does not say: libpq would wait for as
+/// long as the kernel repeats its packets, a quarter of an hour.
+fn with_timeouts(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (option, value) in [("connect_timeout", "5"), ("tcp_user_timeout", "15000"), ("keepalives_idle", "15")] {
+        if !url.contains(option) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{option}={value}"));
+        }
+    }
+    url
+}
+
 /// One connection outside the pool, for commands.
 ///
 /// # Errors
 /// [`Unavailable`] with the server's words.
 pub fn connect(url: &str) -> Result<Conn, Unavailable> {
-    Conn::establish(url).map_err(|error| Unavailable(error.to_string().trim().replace('\n', " ")))
+    Conn::establish(&with_timeouts(url)).map_err(|error| Unavailable(error.to_string().trim().replace('\n', " ")))
 }
 
 /// The order in which kinds of rows are locked: a transaction only ever moves on to a greater one.
@@ -214,8 +228,14 @@ impl Tx<'_> {
     /// # Errors
     /// Whatever `work` returns.
     pub fn savepoint<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> QueryResult<T>) -> QueryResult<T> {
-        let (merchant, rank) = (self.merchant, self.rank);
-        self.conn.transaction(|conn| work(&mut Tx { conn, merchant, rank }))
+        let (merchant, rank) = (self.merchant, &mut self.rank);
+        self.conn.transaction(|conn| {
+            let mut inner = Tx { conn, merchant, rank: *rank };
+            let result = work(&mut inner);
+            // Locks taken under a savepoint that stands are held until the transaction ends.
+            *rank = inner.rank;
+            result
+        })
     }
 }
 

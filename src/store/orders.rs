@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::bulk::bulk_insert;
-use super::catalog::money;
+use super::rows::{Corrupt, corrupt, money};
 use super::schema::{order_lines, orders};
 use super::{Conn, QueryResult, Tx};
 use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine};
@@ -217,12 +217,6 @@ struct LineRow {
     spec_en: String,
     price: Decimal,
     count: i32,
-}
-
-type Corrupt = Box<dyn std::error::Error + Send + Sync>;
-
-fn corrupt(error: Corrupt) -> diesel::result::Error {
-    diesel::result::Error::DeserializationError(error)
 }
 
 impl OrderRow {

@@ -63,27 +63,36 @@ fn request(lines: &[(GoodsId, i64)]) -> Placement {
 }
 
 fn show(verdict: &Verdict) -> String {
-    let letters = |ids: &[GoodsId]| ids.iter().map(|id| letter(*id).to_string()).collect::<Vec<_>>().join(" ");
     match verdict {
-        Ok(order) => format!("placed {} {}", order.total, order.state),
-        Err(Refusal::ShopPaused) => "paused".into(),
-        Err(Refusal::ShopClosed { opens_at, closes_at }) => {
+        Verdict::Placed(order) => format!("placed {} {}", order.total, order.state),
+        Verdict::RepeatOf(first) => format!("repeat of {first}"),
+        Verdict::Mismatched => "mismatched".into(),
+        Verdict::Refused(refusal) => show_refusal(refusal),
+    }
+}
+
+fn show_refusal(refusal: &Refusal) -> String {
+    let letters = |ids: &[GoodsId]| ids.iter().map(|id| letter(*id).to_string()).collect::<Vec<_>>().join(" ");
+    match refusal {
+        Refusal::ShopPaused => "paused".into(),
+        Refusal::ShopClosed { opens_at, closes_at } => {
             format!("closed {}-{}", opens_at.format("%H:%M"), closes_at.format("%H:%M"))
         }
-        Err(Refusal::UnknownAddress) => "unknown address".into(),
-        Err(Refusal::UnknownGoods(ids)) => format!("unknown {}", letters(ids)),
-        Err(Refusal::NotOnSale(ids)) => format!("not on sale {}", letters(ids)),
-        Err(Refusal::OutOfStock(short)) => {
+        Refusal::UnknownAddress => "unknown address".into(),
+        Refusal::UnknownGoods(ids) => format!("unknown {}", letters(ids)),
+        Refusal::NotOnSale(ids) => format!("not on sale {}", letters(ids)),
+        Refusal::OutOfStock(short) => {
             let left = short.iter().map(|s| format!("{} {}/{}", letter(s.goods_id), s.left, s.wanted));
             format!("out of stock {}", left.collect::<Vec<_>>().join(", "))
         }
-        Err(Refusal::BelowMinimum { minimum, goods_amount }) => format!("below minimum {goods_amount}/{minimum}"),
-        Err(Refusal::PriceChanged { expected, total }) => format!("price changed {expected} to {total}"),
+        Refusal::BelowMinimum { minimum, goods_amount } => format!("below minimum {goods_amount}/{minimum}"),
+        Refusal::PriceChanged { expected, total } => format!("price changed {expected} to {total}"),
     }
 }
 
 /// Runs a table. `stock A=3@10` puts goods on the shelf (`off A=3@10`: not on sale); `shop …` changes a setting;
-/// `order A:2 [cash|dine|delivery|stranger|expect=…] -> verdict` is a request of the group; all are planned at once.
+/// `order A:2 [cash|dine|delivery|stranger|expect=…|key=…] -> verdict` is a request of the group, with a key of its own unless it
+/// names one; all are planned at once.
 fn check(table: &str) {
     let (mut facts, mut requests, mut expected) = (facts(), Vec::new(), Vec::new());
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
@@ -127,8 +136,11 @@ fn check(table: &str) {
                     }
                 }
                 let mut request = request(&lines);
+                request.key = IdempotencyKey::new(&requests.len().to_string()).expect("a key");
+                request.request_hash[0] = u8::try_from(wanted.len()).expect("short");
                 for option in options {
                     match option.split_once('=').unwrap_or((option, "")) {
+                        ("key", key) => request.key = IdempotencyKey::new(key).expect("a key"),
                         ("cash", _) => request.pay_method = PayMethod::Cash,
                         ("dine", _) => request.fulfilment = Fulfilment::DineIn { table: "A3".into() },
                         ("delivery", _) => request.fulfilment = Fulfilment::Delivery(AddressId(Uuid::nil())),
@@ -164,6 +176,19 @@ fn a_refused_order_takes_nothing() {
         "stock A=3@10 B=1@1
          order A:3 B:2 -> out of stock B 1/2
          order A:3 B:1 -> placed 31.00 pending_payment",
+    );
+}
+
+#[test]
+fn a_key_stands_for_the_first_order_that_is_placed() {
+    check(
+        "stock A=5@10
+         order A:9 key=k -> out of stock A 5/9
+         order A:3 cash key=k -> placed 30.00 pending_accept
+         order A:3 cash key=k -> repeat of 1
+         order A:1 key=k -> mismatched
+         order A:3 cash key=k stranger -> out of stock A 2/3
+         order A:2 -> placed 20.00 pending_payment",
     );
 }
 
@@ -252,10 +277,11 @@ fn deadlines_follow_the_state() {
     };
     facts.goods.insert(GoodsId(1), goods);
     let unpaid = request(&[(GoodsId(1), 1)]);
-    let cash = Placement { pay_method: PayMethod::Cash, ..unpaid.clone() };
+    let key = IdempotencyKey::new("another").expect("a key");
+    let cash = Placement { pay_method: PayMethod::Cash, key, ..unpaid.clone() };
     let verdicts = plan(&facts, &[&unpaid, &cash]);
     let deadlines = verdicts.iter().map(|verdict| {
-        let order = verdict.as_ref().expect("placed");
+        let order = verdict.order().expect("placed");
         (order.pay_by, order.accept_by)
     });
     assert_eq!(
@@ -310,18 +336,25 @@ proptest! {
         }
         let requests: Vec<Placement> = orders
             .iter()
-            .map(|lines| request(&lines.iter().map(|(id, count)| (GoodsId(*id), *count)).collect::<Vec<_>>()))
+            .enumerate()
+            .map(|(number, lines)| Placement {
+                key: IdempotencyKey::new(&number.to_string()).expect("a key"),
+                ..request(&lines.iter().map(|(id, count)| (GoodsId(*id), *count)).collect::<Vec<_>>())
+            })
             .collect();
         let verdicts = plan(&facts, &requests.iter().collect::<Vec<_>>());
-        let placed: Vec<&Order> = verdicts.iter().filter_map(|verdict| verdict.as_ref().ok()).collect();
+        let placed: Vec<&Order> = verdicts
+            .iter()
+            .filter_map(Verdict::order)
+            .collect();
         for (id, units) in taken(placed.iter().copied()) {
             prop_assert!(units <= facts.goods[&id].stock);
         }
         let mut left: BTreeMap<GoodsId, u32> = facts.goods.iter().map(|(id, goods)| (*id, goods.stock)).collect();
         for (request, verdict) in requests.iter().zip(&verdicts) {
             let fits = request.lines.iter().all(|(id, count)| count <= left[&id]);
-            prop_assert_eq!(verdict.is_ok(), fits);
-            if let Ok(order) = verdict {
+            prop_assert_eq!(verdict.order().is_some(), fits);
+            if let Some(order) = verdict.order() {
                 prop_assert_eq!(order.lines.iter().map(OrderLine::amount).sum::<Money>() + order.freight, order.total);
                 for line in &order.lines {
                     *left.get_mut(&line.goods_id).expect("known goods") -= line.count;
