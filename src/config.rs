@@ -200,7 +200,7 @@ impl Config {
         for (name, text) in environment {
             let (section, key) = key_of(&table, &name)?;
             let value = parse(&table[&section][&key], &text)
-                .ok_or_else(|| ConfigError(format!("{name} must be a {}", table[&section][&key].type_str())))?;
+                .ok_or_else(|| ConfigError(format!("{name} is no {}", table[&section][&key].type_str())))?;
             set(&mut table, &section, &key, value)?;
         }
         let config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
@@ -243,14 +243,34 @@ impl Config {
         if !secret.is_empty() && secret.expose().len() < 32 {
             return Err(ConfigError("auth.token_secret has fewer than 32 bytes".to_owned()));
         }
-        if !self.database.url.is_empty() && secret.is_empty() {
-            return Err(ConfigError(
+        let url = self.database.url.expose();
+        if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(ConfigError("database.url does not start with postgres://".to_owned()));
+        }
+        if self.database.lock_timeout_ms >= self.database.statement_timeout_ms {
+            return Err(ConfigError("database.lock_timeout_ms must be below database.statement_timeout_ms".to_owned()));
+        }
+        // With prices up to 1,000,000 yuan, no order may come near the largest amount there is.
+        if self.orders.lines_max * self.orders.count_max as usize > 900_000 {
+            return Err(ConfigError("orders.lines_max times orders.count_max is above 900000".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The secret that tokens are signed with, where the operator gives one: with a database of their own they must.
+    ///
+    /// # Errors
+    /// What to set.
+    pub fn token_secret(&self) -> Result<Option<&[u8]>, ConfigError> {
+        match self.auth.token_secret.expose() {
+            "" if self.database.url.is_empty() => Ok(None),
+            "" => Err(ConfigError(
                 "with a database.url, auth.token_secret is required: \
                  set ROWLOCK_AUTH_TOKEN_SECRET to at least 32 random bytes (openssl rand -hex 32)"
                     .to_owned(),
-            ));
+            )),
+            secret => Ok(Some(secret.as_bytes())),
         }
-        Ok(())
     }
 }
 
@@ -335,7 +355,18 @@ mod tests {
                 Some(("ROWLOCK_HTTP_PROT", "1")),
                 "unknown variable ROWLOCK_HTTP_PROT: variables are named ROWLOCK_<SECTION>_<KEY>",
             ),
-            ("", Some(("ROWLOCK_HTTP_PORT", "many")), "ROWLOCK_HTTP_PORT must be a integer"),
+            ("", Some(("ROWLOCK_HTTP_PORT", "many")), "ROWLOCK_HTTP_PORT is no integer"),
+            ("", Some(("DATABASE_URL", "nonsense")), "database.url does not start with postgres://"),
+            (
+                "[database]\nlock_timeout_ms = 10000",
+                None,
+                "database.lock_timeout_ms must be below database.statement_timeout_ms",
+            ),
+            (
+                "[orders]\nlines_max = 500\ncount_max = 9999",
+                None,
+                "orders.lines_max times orders.count_max is above 900000",
+            ),
             ("", Some(("ROWLOCK_AUTH_TOKEN_SECRET", "short")), "auth.token_secret has fewer than 32 bytes"),
             (
                 "[log]\nfilter = \"rowlock=loud\"",
@@ -345,7 +376,8 @@ mod tests {
         ] {
             assert_eq!(load(file, environment.as_slice()).expect_err(sentence), sentence);
         }
-        let sentence = load("", &[("DATABASE_URL", "postgres://db/x")]).expect_err("no secret");
+        let config = load("", &[("DATABASE_URL", "postgres://db/x")]).expect("valid for other commands");
+        let sentence = config.token_secret().expect_err("no secret").to_string();
         assert!(sentence.starts_with("with a database.url, auth.token_secret is required"), "{sentence}");
     }
 

@@ -1,8 +1,9 @@
 //! The `rowlock` command.
 //!
 //! `serve` binds its port first, then brings up PostgreSQL (a private cluster, unless a `database.url` is given), then
-//! answers. SIGTERM and Ctrl-C stop it in the opposite order: no new requests, the accepted ones finished, then the cluster. A
-//! second signal does not wait. Whatever fails is one sentence on standard error and a non-zero exit.
+//! answers. SIGTERM and Ctrl-C stop it in the opposite order: no new requests, the accepted ones finished, then the
+//! cluster. A second signal does not wait for the accepted ones. Whatever fails is one sentence on standard error and a
+//! non-zero exit.
 
 use std::fs;
 use std::io::Write;
@@ -10,6 +11,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::Data;
 use clap::{Parser, Subcommand};
@@ -18,7 +21,9 @@ use rowlock::config::{Config, LoginProvider};
 use rowlock::embedded_pg::{Cluster, ClusterError, Options};
 use rowlock::store::{self, audit, merchants, migrations};
 use rowlock::{App, Parts, http, service};
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::sync::watch;
 
 /// Places orders under row locks: never oversold, never lost, never twice.
 #[derive(Parser)]
@@ -95,16 +100,45 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     let config = Config::load(cli.config.as_deref()).map_err(Failure::of)?;
     env_logger::Builder::new().parse_filters(&config.log.filter).init();
+    if matches!(cli.command, Command::CheckConfig) {
+        config.token_secret().map_err(Failure::of)?;
+        println!("{config:#?}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stop = Stop::listen()?;
     match cli.command {
-        Command::Serve => serve(config),
-        Command::Migrate => migrate(&config),
-        Command::Seed { goods } => seed(&config, goods),
-        Command::Audit => run_audit(&config),
-        Command::CheckConfig => {
-            println!("{config:#?}");
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Openapi => unreachable!("handled before the configuration is read"),
+        Command::Serve => serve(config, stop),
+        Command::Migrate => migrate(&config, &stop),
+        Command::Seed { goods } => seed(&config, goods, &stop),
+        Command::Audit => run_audit(&config, &stop),
+        Command::CheckConfig | Command::Openapi => unreachable!("needs no database"),
+    }
+}
+
+/// How many signals have asked to stop.
+struct Stop(watch::Receiver<u32>);
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::of)?;
+        let (sender, receiver) = watch::channel(0);
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                sender.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Goes on only if nobody has asked to stop: between steps that would otherwise leave something behind.
+    fn check(&self) -> Result<(), Failure> {
+        if *self.0.borrow() == 0 { Ok(()) } else { Err(Failure("stopped by a signal".to_owned())) }
+    }
+
+    /// Waits for the signal of that number.
+    async fn signal(&mut self, number: u32) {
+        // The sender lives as long as the process.
+        let _ = self.0.wait_for(|count| *count >= number).await;
     }
 }
 
@@ -112,7 +146,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
 struct Database {
     url: String,
     /// Stops the server when dropped.
-    cluster: Option<Cluster>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Database {
@@ -120,7 +154,7 @@ impl Database {
     fn own(config: &Config) -> Result<Self, ClusterError> {
         if config.database.url.is_empty() {
             let cluster = Cluster::start(&options(config))?;
-            Ok(Self { url: cluster.url(), cluster: Some(cluster) })
+            Ok(Self { url: cluster.url(), cluster: Some(Arc::new(cluster)) })
         } else {
             Ok(Self { url: config.database.url.expose().to_owned(), cluster: None })
         }
@@ -147,34 +181,40 @@ fn options(config: &Config) -> Options {
     }
 }
 
-fn serve(config: Config) -> Result<ExitCode, Failure> {
+fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
+    config.token_secret().map_err(Failure::of)?;
     let address = (config.http.bind, config.http.port);
     let listener = TcpListener::bind(address)
         .map_err(|error| Failure(format!("cannot listen on {}:{}: {error}", address.0, address.1)))?;
     let database = Database::own(&config).map_err(Failure::of)?;
-    if config.login.provider == LoginProvider::Sandbox && !config.http.bind.is_loopback() {
-        log::warn!("login.provider is the sandbox: anyone who reaches {} can be any customer", config.http.bind);
+    stop.check()?;
+    if config.login.provider == LoginProvider::Sandbox
+        && (database.cluster.is_none() || !config.http.bind.is_loopback())
+    {
+        log::warn!("login.provider is the sandbox: whoever reaches this service can be any customer");
     }
     prepare(&config, &database)?;
+    stop.check()?;
     let secret = token_secret(&config)?;
     actix_web::rt::System::new().block_on(async {
         let app = App::new(config, &database.url, &secret, Parts::default()).map_err(Failure::of)?;
         let server = http::serve(Data::new(app), listener).map_err(Failure::of)?;
         let handle = server.handle();
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::of)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of)?;
         log::info!("Serves http://{}:{} (documentation under /docs)", address.0, address.1);
-        actix_web::rt::spawn(async move {
-            for graceful in [true, false] {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                log::info!("{}", if graceful { "Finishes what was accepted, then stops" } else { "Stops at once" });
-                drop(handle.stop(graceful));
+        let mut server = std::pin::pin!(server);
+        tokio::select! {
+            ended = &mut server => return ended.map_err(Failure::of),
+            failure = keep_alive(database.cluster.clone()) => return Err(failure),
+            () = stop.signal(1) => log::info!("Finishes what was accepted, then stops"),
+        }
+        drop(handle.stop(true));
+        tokio::select! {
+            ended = &mut server => ended.map_err(Failure::of),
+            () = stop.signal(2) => {
+                log::warn!("Stops at once");
+                Ok(())
             }
-        });
-        server.await.map_err(Failure::of)
+        }
     })?;
     if let Some(cluster) = database.cluster {
         log::info!("Stops the private PostgreSQL");
@@ -183,24 +223,46 @@ fn serve(config: Config) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Starts the private PostgreSQL again should it die; ends only when that fails.
+async fn keep_alive(cluster: Option<Arc<Cluster>>) -> Failure {
+    let Some(cluster) = cluster else { return std::future::pending().await };
+    loop {
+        actix_web::rt::time::sleep(Duration::from_secs(1)).await;
+        if cluster.is_alive() {
+            continue;
+        }
+        log::error!("The private PostgreSQL has died; starts it again");
+        let cluster = Arc::clone(&cluster);
+        match actix_web::rt::task::spawn_blocking(move || cluster.revive()).await {
+            Ok(Ok(())) => log::info!("The private PostgreSQL is back"),
+            Ok(Err(error)) => return Failure::of(error),
+            Err(error) => return Failure::of(error),
+        }
+    }
+}
+
 /// Brings the database up to date; the private one also gets its demo restaurant.
 fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
+    let is_private = database.cluster.is_some();
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
-    if config.database.migrate_at_start {
+    if config.database.migrate_at_start || is_private {
         for name in migrations::run(&mut conn).map_err(Failure::of)? {
             log::info!("Ran migration {name}");
         }
-    } else {
-        let pending = migrations::pending(&mut conn).map_err(Failure::of)?;
-        if pending > 0 {
-            return Err(Failure(format!("the database lacks {pending} migrations: run `rowlock migrate`")));
-        }
     }
-    if database.cluster.is_some() && !merchants::any(&mut conn).map_err(Failure::of)? {
+    require_migrated(&mut conn)?;
+    if is_private && !merchants::any(&mut conn).map_err(Failure::of)? {
         let id = seed_restaurant(config, &database.url, None)?;
         log::info!("Added the demo restaurant: merchant {id}");
     }
     Ok(())
+}
+
+fn require_migrated(conn: &mut store::Conn) -> Result<(), Failure> {
+    match migrations::pending(conn).map_err(Failure::of)? {
+        0 => Ok(()),
+        pending => Err(Failure(format!("the database lacks {pending} migrations: run `rowlock migrate`"))),
+    }
 }
 
 fn unreachable_database(error: store::Unavailable) -> Failure {
@@ -220,8 +282,8 @@ fn seed_restaurant(config: &Config, url: &str, goods: Option<u32>) -> Result<i64
 
 /// The configured secret, or the one that the first start put into the data directory.
 fn token_secret(config: &Config) -> Result<Vec<u8>, Failure> {
-    if !config.auth.token_secret.is_empty() {
-        return Ok(config.auth.token_secret.expose().as_bytes().to_vec());
+    if let Some(secret) = config.token_secret().map_err(Failure::of)? {
+        return Ok(secret.to_vec());
     }
     let path = config.data.dir.join("token_secret");
     if !path.exists() {
@@ -245,8 +307,9 @@ fn write_secret(path: &Path, secret: &[u8]) -> std::io::Result<()> {
     fs::rename(&draft, path)
 }
 
-fn migrate(config: &Config) -> Result<ExitCode, Failure> {
+fn migrate(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
     let database = Database::join(config)?;
+    stop.check()?;
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     let ran = migrations::run(&mut conn).map_err(Failure::of)?;
     for name in &ran {
@@ -256,8 +319,9 @@ fn migrate(config: &Config) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn seed(config: &Config, goods: Option<u32>) -> Result<ExitCode, Failure> {
+fn seed(config: &Config, goods: Option<u32>, stop: &Stop) -> Result<ExitCode, Failure> {
     let database = Database::join(config)?;
+    stop.check()?;
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     migrations::run(&mut conn).map_err(Failure::of)?;
     drop(conn);
@@ -265,14 +329,22 @@ fn seed(config: &Config, goods: Option<u32>) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_audit(config: &Config) -> Result<ExitCode, Failure> {
+fn run_audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
+    if config.database.url.is_empty() && !Cluster::exists(&options(config)).map_err(Failure::of)? {
+        return Err(Failure(format!("there is no cluster in {}: nothing to audit", config.data.dir.display())));
+    }
     let database = Database::join(config)?;
+    stop.check()?;
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    require_migrated(&mut conn)?;
     let mut violations = 0;
     for (check, found) in audit::run(&mut conn).map_err(Failure::of)? {
         println!("{:9} {:28} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
-        for violation in &found {
+        for violation in found.iter().take(audit::NAMED_MAX) {
             println!("          merchant {} {}: {}", violation.merchant_id, violation.item, violation.finding);
+        }
+        if found.len() > audit::NAMED_MAX {
+            println!("          … and more");
         }
         violations += found.len();
     }

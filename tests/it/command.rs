@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestDatabase, open_temp_dir, order};
+use crate::harness::{Answer, TestDatabase, number, open_temp_dir, order};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -119,9 +119,13 @@ fn postmaster(folder: &Path) -> Option<i32> {
     fs::read_to_string(folder.join("data/pg/postmaster.pid")).ok()?.lines().next()?.parse().ok()
 }
 
-fn is_alive(pid: i32) -> bool {
-    // A zombie whose parent has not looked yet is no longer alive.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+/// The server removes its pid file a moment before it ends.
+fn is_gone(pid: i32) -> bool {
+    (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        // A zombie whose parent has not looked yet is gone, too.
+        !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    })
 }
 
 #[actix_web::test]
@@ -145,7 +149,7 @@ async fn it_serves_stops_and_keeps_its_data() {
 
     service.signal(Signal::SIGTERM);
     assert_eq!(service.wait().code(), Some(0));
-    assert!(!is_alive(server), "PostgreSQL is stopped");
+    assert!(is_gone(server), "PostgreSQL is stopped");
     assert!(postmaster(&folder.0).is_none());
 
     let mut service = Service::start(&folder.0, &[]);
@@ -170,13 +174,19 @@ async fn it_recovers_by_itself_after_kill_9() {
         assert_eq!(answer.status, 201, "{}", answer.text);
         placed.push((key, answer.text));
         let server = postmaster(&folder.0).unwrap();
-        // The service alone, PostgreSQL first, both.
+        // The service alone, both, PostgreSQL alone: that the service starts again by itself.
         if round != 0 {
             kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
         }
-        service.signal(Signal::SIGKILL);
-        service.wait();
-        service = Service::start(&folder.0, &[]);
+        if round != 2 {
+            service.signal(Signal::SIGKILL);
+            service.wait();
+            service = Service::start(&folder.0, &[]);
+        }
+    }
+    let begun = Instant::now();
+    while service.place(&token, "again", &order(&[(1, 1)])).await.status != 201 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "PostgreSQL is not started again");
     }
     for (key, text) in &placed {
         let repeated = service.place(&token, key, &order(&[(1, 1)])).await;
@@ -198,14 +208,85 @@ async fn a_stop_finishes_what_was_accepted() {
     let mut stranger = database.conn();
     stranger.batch_execute("BEGIN; SELECT 1 FROM goods WHERE id = 1 FOR UPDATE").unwrap();
     let body = order(&[(1, 1)]);
+    let mut watcher = database.conn();
     let (answer, ()) = tokio::join!(service.place(&token, "k", &body), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        waits_for_a_lock(&mut watcher).await;
         service.signal(Signal::SIGTERM);
         tokio::time::sleep(Duration::from_millis(300)).await;
         stranger.batch_execute("COMMIT").unwrap();
     });
     assert_eq!(answer.status, 201, "{}", answer.text);
     assert_eq!(service.wait().code(), Some(0));
+}
+
+async fn waits_for_a_lock(watcher: &mut diesel::PgConnection) {
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..400 {
+        if number(watcher, waiting) == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("nobody waits for a lock");
+}
+
+/// A second signal does not wait for what was accepted.
+#[actix_web::test]
+async fn a_second_signal_stops_at_once() {
+    use diesel::connection::SimpleConnection;
+    let database = TestDatabase::clone_of("template");
+    let url = database.url.as_str();
+    let patient = ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "9000");
+    let folder = Folder::new();
+    let mut service =
+        Service::start(&folder.0, &[("DATABASE_URL", url), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET), patient]);
+    let token = service.token().await;
+    let mut stranger = database.conn();
+    stranger.batch_execute("BEGIN; SELECT 1 FROM goods WHERE id = 1 FOR UPDATE").unwrap();
+    let request = reqwest::Client::new().post(format!("{}/orders", service.url)).bearer_auth(&token);
+    let request = request.header("Idempotency-Key", "k").json(&order(&[(1, 1)]));
+    let pending = actix_web::rt::spawn(request.send());
+    waits_for_a_lock(&mut database.conn()).await;
+    service.signal(Signal::SIGTERM);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    service.signal(Signal::SIGINT);
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(pending.await.unwrap().is_err());
+}
+
+/// A signal that comes while PostgreSQL is brought up leaves none behind.
+#[test]
+fn a_signal_during_the_start_leaves_nothing_running() {
+    for delay_ms in [0, 300, 600, 900, 1200, 1500] {
+        let folder = Folder::new();
+        let port = free_port().to_string();
+        let mut child =
+            rowlock(&folder.0, &["serve"], &[("ROWLOCK_HTTP_PORT", &port)]).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + delay_ms));
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        child.wait().unwrap();
+        assert!(postmaster(&folder.0).is_none_or(is_gone), "after {delay_ms} ms");
+    }
+}
+
+/// After a crash of the machine, the number in the pid file may be another process's.
+#[test]
+fn a_stale_pid_file_does_not_harm_a_stranger() {
+    let folder = Folder::new();
+    assert_eq!(run(&folder.0, &["seed"], &[]).status.code(), Some(0));
+    let pg = folder.0.join("data/pg");
+    let owner = fs::metadata(&pg).unwrap();
+    let mut stranger = Command::new("sleep");
+    std::os::unix::process::CommandExt::uid(&mut stranger, std::os::unix::fs::MetadataExt::uid(&owner));
+    let mut stranger = stranger.arg("60").current_dir("/").spawn().unwrap();
+    fs::write(pg.join("postmaster.pid"), format!("{}\n{}\n0\n5432\n", stranger.id(), pg.display())).unwrap();
+    let audit = run(&folder.0, &["audit"], &[]);
+    assert!(audit.status.success(), "{audit:?}");
+    assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
 }
 
 #[test]
@@ -229,11 +310,9 @@ fn what_is_wrong_is_said_in_one_sentence() {
             &[("DATABASE_URL", nobody_there), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)],
             "cannot reach the database: ",
         ),
-        (
-            &["audit"],
-            &[("DATABASE_URL", "nonsense"), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)],
-            "cannot reach the database: ",
-        ),
+        (&["audit"], &[("DATABASE_URL", nobody_there)], "cannot reach the database: "),
+        (&["audit"], &[("DATABASE_URL", "postgres//u:hunter2@db/x")], "database.url does not start with postgres://"),
+        (&["audit"], &[], "there is no cluster in data: nothing to audit"),
         (&["serve"], &[("ROWLOCK_DATA_DIR", "/proc/rowlock")], "cannot make /proc/rowlock: "),
     ];
     for (arguments, variables, expected) in cases {
@@ -243,7 +322,8 @@ fn what_is_wrong_is_said_in_one_sentence() {
         let output = run(&folder.0, arguments, &all);
         let sentence = sentence(&output);
         assert!(sentence.starts_with(expected), "{arguments:?} {variables:?}: {sentence}");
-        assert!(!String::from_utf8_lossy(&output.stderr).contains(SECRET));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains(SECRET) && !said.contains("hunter2"), "{said}");
     }
     assert!(!folder.0.join("data/pg").exists(), "no cluster is left behind");
 }

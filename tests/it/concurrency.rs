@@ -12,6 +12,9 @@ use serde_json::json;
 
 use crate::harness::{Freezer, Setup, TestApp, number, order};
 
+/// Ends every connection of the service.
+const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rowlock'";
+
 /// 200 customers want 1 to 3 of each of three goods, in lines of random order; 100 of each are there.
 #[actix_web::test]
 async fn what_fits_is_sold_and_no_more() {
@@ -97,9 +100,8 @@ async fn a_placement_waits_for_the_same_goods_only() {
     let mut frozen = std::pin::pin!(alice.place("k", &first));
     tokio::select! {
         answer = &mut frozen => panic!("not frozen: {}", answer.text),
-        () = until(|| number(&mut app.conn(), "SELECT count(*) AS value FROM pg_locks WHERE relation = 'order_events'::regclass AND mode = 'RowExclusiveLock'") == 1) => {}
+        () = freezer.wait() => {}
     }
-    freezer.wait();
     assert_eq!(carol.place("k", &other).await.status, 201, "other goods are not waited for");
     let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%goods%FOR UPDATE%'";
     let mut waiter = std::pin::pin!(bob.place("k", &second));
@@ -129,7 +131,9 @@ async fn until(mut holds: impl FnMut() -> bool) {
 /// is tried again.
 #[actix_web::test]
 async fn a_deadlock_with_a_stranger_does_not_reach_the_client() {
-    let app = TestApp::start();
+    // Longer than the server waits before it looks for a deadlock, which is a second.
+    let variables = vec![("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "5000")];
+    let app = TestApp::with(Setup { variables, ..Setup::default() });
     let alice = app.customer("alice").await;
     // Lock order and index order are ours; a stranger needs its own to get in the way: 2, then 1.
     let mut stranger = app.conn();
@@ -171,24 +175,96 @@ async fn a_lost_connection_is_replaced() {
     let freezer = Freezer::at(Point::Locked);
     let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
     let alice = app.customer("alice").await;
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rowlock'";
     let body = order(&[(1, 1)]);
     let (placed, ()) = tokio::join!(alice.place("k", &body), async {
-        until(|| {
-            number(
-                &mut app.conn(),
-                "SELECT count(*) AS value FROM pg_locks WHERE relation = 'goods'::regclass AND mode = 'RowShareLock'",
-            ) == 1
-        })
-        .await;
-        freezer.wait();
-        app.execute(kill);
+        freezer.wait().await;
+        app.execute(KILL);
         freezer.release();
     });
     assert_eq!(placed.status, 201, "{}", placed.text);
-    app.execute(kill);
+    app.execute(KILL);
     assert_eq!(alice.place("k", &body).await.status, 200);
     assert_eq!(app.stock(1), 99);
+}
+
+/// A connection that is lost between the last write and the answer to COMMIT: nobody knows, and the answer says so. The
+/// key finds out.
+#[actix_web::test]
+async fn a_connection_lost_at_commit_is_an_unknown_outcome() {
+    let freezer = Freezer::at(Point::Written);
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let body = order(&[(1, 1)]);
+    let (lost, ()) = tokio::join!(alice.place("k", &body), async {
+        freezer.wait().await;
+        app.execute(KILL);
+        freezer.release();
+    });
+    assert_eq!(lost.refusal(), (503, "outcome_unknown".into()));
+    assert_eq!(lost.headers["retry-after"], "1");
+    assert_eq!(alice.place("k", &body).await.status, 201, "this one had not taken effect");
+    assert_eq!((app.count("orders"), app.stock(1)), (1, 99));
+}
+
+/// The same from the other side: committed, and the client gone before the answer.
+#[actix_web::test]
+async fn a_client_that_left_before_the_answer_finds_its_order() {
+    let freezer = Freezer::at(Point::Committed);
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let body = order(&[(1, 1)]);
+    tokio::select! {
+        answer = alice.place("k", &body) => panic!("answered: {}", answer.text),
+        () = freezer.wait() => {}
+    }
+    let repeated = alice.place("k", &body).await;
+    freezer.release();
+    assert_eq!(repeated.status, 200, "{}", repeated.text);
+    assert_eq!((app.count("orders"), app.stock(1)), (1, 99));
+}
+
+/// An instance whose machine vanishes in the middle of a transaction does not keep its goods for ever.
+#[actix_web::test]
+async fn a_vanished_instance_loses_its_locks() {
+    let freezer = Freezer::at(Point::Locked);
+    let variables = vec![
+        ("ROWLOCK_DATABASE_STATEMENT_TIMEOUT_MS", "500"),
+        ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "400"),
+        ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "20"),
+    ];
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), variables, ..Setup::default() });
+    let (alice, bob) = (app.customer("alice").await, app.customer("bob").await);
+    let body = order(&[(1, 1)]);
+    let mut vanished = std::pin::pin!(alice.place("k", &body));
+    tokio::select! {
+        answer = &mut vanished => panic!("not frozen: {}", answer.text),
+        () = freezer.wait() => {}
+    }
+    assert_eq!(bob.place("k", &body).await.status, 201);
+    freezer.release();
+    assert_eq!(vanished.await.status, 201, "it was not gone after all, and runs again");
+    assert_eq!(app.stock(1), 98);
+}
+
+/// Several locks, each waited for less than the bound of one: the statement's own bound ends it, and that is no fault.
+#[actix_web::test]
+async fn waiting_too_long_in_all_is_answered_503() {
+    let variables = vec![("ROWLOCK_DATABASE_STATEMENT_TIMEOUT_MS", "300"), ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "250")];
+    let app = TestApp::with(Setup { variables, ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let mut strangers: Vec<_> = (1..=3).map(|_| app.conn()).collect();
+    for (goods, stranger) in (1..).zip(&mut strangers) {
+        stranger.batch_execute(&format!("BEGIN; SELECT 1 FROM goods WHERE id = {goods} FOR UPDATE")).unwrap();
+    }
+    let body = order(&[(1, 1), (2, 1), (3, 1)]);
+    let (answer, ()) = tokio::join!(alice.place("k", &body), async {
+        for stranger in &mut strangers {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            stranger.batch_execute("COMMIT").unwrap();
+        }
+    });
+    assert_eq!(answer.refusal(), (503, "unavailable".into()));
+    assert_eq!(alice.place("k", &body).await.status, 201);
 }
 
 /// A group of several, as the engine will form them: each order has its own outcome.
@@ -227,6 +303,8 @@ async fn a_group_is_as_good_as_its_orders_one_by_one() {
         placement("b", nobody, 5, 1),
         placement("c", customer_id, 60, 1),
         placement("d", customer_id, 30, 1),
+        // Refused above, so the key is free.
+        placement("c", customer_id, 5, 2),
     ];
     let place = |group: &[Placement]| {
         let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), now).unwrap();
@@ -241,8 +319,11 @@ async fn a_group_is_as_good_as_its_orders_one_by_one() {
     };
     let short = |left| format!("OutOfStock([Short {{ goods_id: GoodsId(1), wanted: 60, left: {left} }}])");
     // The plan gave 5 units to the order that could not be written, so 35 were left when it came to "c".
-    assert_eq!(place(&group), ["placed 600.00", "repeated 600.00", "mismatched", "error", &short(35), "placed 300.00"]);
-    assert_eq!(app.stock(1), 10);
+    assert_eq!(
+        place(&group),
+        ["placed 600.00", "repeated 600.00", "mismatched", "error", &short(35), "placed 300.00", "placed 50.00"]
+    );
+    assert_eq!(app.stock(1), 5);
     assert!(app.get("/metrics").await.text.contains("rowlock_group_fallbacks_total 1"));
     assert_eq!(place(&group[..3]), ["repeated 600.00", "repeated 600.00", "mismatched"]);
 }

@@ -8,8 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
@@ -22,10 +23,11 @@ use reqwest::{Method, StatusCode};
 use rowlock::clock::Clock;
 use rowlock::config::Config;
 use rowlock::embedded_pg::{Cluster, Options};
-use rowlock::placement::Probe;
+use rowlock::placement::{Point, Probe};
 use rowlock::store::{audit, migrations};
 use rowlock::{App, Parts, http};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// The shop most tests order from: five goods, 100 of each, priced 10, 20, 30, 0.50 and 9.90 yuan; goods 6 is off the menu.
 /// Freight is 5 yuan below 100. Shop 2 has goods 101.
@@ -333,33 +335,33 @@ impl Answer {
 /// A probe that stops the placement that first reaches `point` until it is let go.
 pub(crate) struct Freezer {
     pub(crate) probe: Probe,
-    reached: mpsc::Receiver<()>,
+    reached: Arc<Notify>,
     release: mpsc::Sender<()>,
 }
 
 impl Freezer {
-    pub(crate) fn at(point: rowlock::placement::Point) -> Self {
-        let (reached_sender, reached) = mpsc::channel();
-        let (release, release_receiver) = mpsc::channel();
-        let gate = std::sync::Mutex::new(Some((reached_sender, release_receiver)));
+    pub(crate) fn at(point: Point) -> Self {
+        let reached = Arc::new(Notify::new());
+        let (release, released) = mpsc::channel();
+        let gate = Mutex::new(Some((Arc::clone(&reached), released)));
         let probe: Probe = Arc::new(move |at| {
             if at != point {
                 return;
             }
             // The first takes the gate with it; nobody else may wait for the lock on it meanwhile.
             let first = gate.lock().unwrap().take();
-            if let Some((reached, release)) = first {
-                reached.send(()).unwrap();
+            if let Some((reached, released)) = first {
+                reached.notify_one();
                 // An error means that the test is over.
-                let _ = release.recv();
+                let _ = released.recv();
             }
         });
         Self { probe, reached, release }
     }
 
     /// Waits until a placement stands at the point.
-    pub(crate) fn wait(&self) {
-        self.reached.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    pub(crate) async fn wait(&self) {
+        tokio::time::timeout(Duration::from_secs(20), self.reached.notified()).await.unwrap();
     }
 
     /// Lets it go on.

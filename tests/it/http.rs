@@ -210,6 +210,33 @@ async fn an_error_of_ours_says_nothing_of_its_cause() {
     assert_eq!(alice.place("k", &order(&[(1, 1)])).await.status, 201);
 }
 
+/// A database restored from an older backup knows nothing of customers who came later; their tokens still verify.
+#[actix_web::test]
+async fn a_token_whose_customer_is_gone_must_log_in_again() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    app.execute("DELETE FROM customers");
+    assert_eq!(alice.place("k", &order(&[(1, 1)])).await.refusal(), (401, "unauthenticated".into()));
+    let address = json!({ "contact": "A", "phone": "1380000", "place": "Home" });
+    assert_eq!(alice.post("/addresses", &address).await.refusal(), (401, "unauthenticated".into()));
+    assert_eq!(app.customer("alice").await.place("k", &order(&[(1, 1)])).await.status, 201);
+}
+
+#[actix_web::test]
+async fn made_up_methods_make_no_series() {
+    let app = TestApp::start();
+    for number in 0..5 {
+        let method = Method::from_bytes(format!("MADEUP{number}").as_bytes()).unwrap();
+        assert_eq!(Answer::of(app.request(method, "/healthz")).await.refusal(), (405, "method_not_allowed".into()));
+    }
+    let metrics = app.get("/metrics").await.text;
+    assert!(!metrics.contains("MADEUP"), "{metrics}");
+    assert!(
+        metrics.contains("rowlock_http_requests_total{method=\"other\",route=\"/healthz\",status=\"405\"} 5"),
+        "{metrics}"
+    );
+}
+
 /// Every operation of the document is served, and every route that is served is in the document.
 #[actix_web::test]
 async fn the_document_is_the_route_table() {
