@@ -170,10 +170,16 @@ impl Config {
                 .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?,
             None => String::new(),
         };
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-            (name.starts_with(PREFIX) || name == "DATABASE_URL").then_some((name, value))
-        });
+        let mut environment = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            if name.starts_with(PREFIX) || name == "DATABASE_URL" {
+                let value = value.into_string().map_err(|_| ConfigError(format!("{name} is not UTF-8")))?;
+                environment.push((name, value));
+            }
+        }
+        // Where both are set, ROWLOCK_DATABASE_URL comes after DATABASE_URL and wins.
+        environment.sort();
         Self::from_parts(&text, environment)
     }
 
@@ -235,6 +241,9 @@ impl Config {
             if !(least..=most).contains(&value) {
                 return Err(ConfigError(format!("{key} is {value}; it must be from {least} to {most}")));
             }
+        }
+        if self.data.dir.as_os_str().is_empty() {
+            return Err(ConfigError("data.dir is empty".to_owned()));
         }
         if env_filter::Builder::new().try_parse(&self.log.filter).is_err() {
             return Err(ConfigError("log.filter is not a list of levels such as \"info,rowlock=debug\"".to_owned()));

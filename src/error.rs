@@ -21,12 +21,15 @@ pub enum Error {
         /// What the parser says.
         reason: String,
     },
-    /// The body is not declared as JSON.
-    #[error("the body is not declared as JSON")]
+    /// The body is not declared as JSON, or as compressed.
+    #[error("the body is not declared as plain JSON")]
     NotJson,
     /// The body is larger than the limit, in bytes.
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
     /// A field holds a value outside its bounds.
     #[error("{field}: {reason}")]
     InvalidField {
@@ -195,6 +198,7 @@ impl Error {
             Self::WrongMerchant => (403, "wrong_merchant"),
             Self::NotFound => (404, "not_found"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
+            Self::BodyTooSlow => (408, "body_too_slow"),
             Self::AddressBookFull { .. } => (409, "address_book_full"),
             Self::Refused(refusal) => match refusal {
                 Refusal::UnknownGoods(_) | Refusal::UnknownAddress => (422, refusal_code(refusal)),
@@ -284,8 +288,8 @@ impl Error {
                 "Send an Idempotency-Key header: one key per order, the same on retry.",
             ),
             Self::KeyMalformed => fixed(
-                "Idempotency-Key 须为 1 到 128 个可见 ASCII 字符。",
-                "The Idempotency-Key must be 1 to 128 visible ASCII characters.",
+                "Idempotency-Key 须只出现一次，且为 1 到 128 个可见 ASCII 字符。",
+                "Send one Idempotency-Key of 1 to 128 visible ASCII characters.",
             ),
             Self::KeyReused => fixed(
                 "该 Idempotency-Key 已用于内容不同的订单。",
@@ -304,9 +308,11 @@ impl Error {
             Self::BodyTooLarge(max) => {
                 (format!("请求体不得超过 {max} 字节。"), format!("The body may have at most {max} bytes."))
             }
-            Self::NotJson => {
-                fixed("Content-Type 须为 application/json。", "The Content-Type must be application/json.")
-            }
+            Self::NotJson => fixed(
+                "Content-Type 须为 application/json，且不得压缩。",
+                "The Content-Type must be application/json, without a Content-Encoding.",
+            ),
+            Self::BodyTooSlow => fixed("请求体未及时到达。", "The body did not arrive in time."),
             Self::InvalidField { field, reason } => {
                 (format!("{field} 不正确：{reason}"), format!("{field} is not valid: {reason}."))
             }

@@ -71,6 +71,13 @@ enum Command {
     CheckConfig,
 }
 
+/// Prints a line. Whoever closes the pipe has seen enough.
+macro_rules! say {
+    ($($arguments:tt)*) => {
+        let _ = writeln!(std::io::stdout(), $($arguments)*);
+    };
+}
+
 /// What ends the command early: one sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -95,14 +102,14 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     if matches!(cli.command, Command::Openapi) {
-        println!("{}", http::openapi().to_pretty_json().map_err(Failure::of)?);
+        say!("{}", http::openapi().to_pretty_json().map_err(Failure::of)?);
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(cli.config.as_deref()).map_err(Failure::of)?;
     env_logger::Builder::new().parse_filters(&config.log.filter).init();
     if matches!(cli.command, Command::CheckConfig) {
         config.token_secret().map_err(Failure::of)?;
-        println!("{config:#?}");
+        say!("{config:#?}");
         return Ok(ExitCode::SUCCESS);
     }
     let stop = Stop::listen()?;
@@ -313,9 +320,9 @@ fn migrate(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     let ran = migrations::run(&mut conn).map_err(Failure::of)?;
     for name in &ran {
-        println!("ran {name}");
+        say!("ran {name}");
     }
-    println!("{} of {} migrations were missing; the database is up to date", ran.len(), migrations::count());
+    say!("{} of {} migrations were missing; the database is up to date", ran.len(), migrations::count());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -325,7 +332,7 @@ fn seed(config: &Config, goods: Option<u32>, stop: &Stop) -> Result<ExitCode, Fa
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     migrations::run(&mut conn).map_err(Failure::of)?;
     drop(conn);
-    println!("added merchant {}", seed_restaurant(config, &database.url, goods)?);
+    say!("added merchant {}", seed_restaurant(config, &database.url, goods)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -339,15 +346,15 @@ fn run_audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
     require_migrated(&mut conn)?;
     let mut violations = 0;
     for (check, found) in audit::run(&mut conn).map_err(Failure::of)? {
-        println!("{:9} {:28} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
+        say!("{:9} {:28} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
         for violation in found.iter().take(audit::NAMED_MAX) {
-            println!("          merchant {} {}: {}", violation.merchant_id, violation.item, violation.finding);
+            say!("          merchant {} {}: {}", violation.merchant_id, violation.item, violation.finding);
         }
         if found.len() > audit::NAMED_MAX {
-            println!("          … and more");
+            say!("          … and more");
         }
         violations += found.len();
     }
-    println!("audit: {} checks, {violations} violations", audit::CHECKS.len());
+    say!("audit: {} checks, {violations} violations", audit::CHECKS.len());
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

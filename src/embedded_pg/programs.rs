@@ -81,9 +81,12 @@ impl Programs {
 
     /// Makes a cluster beside its final place and moves it there when it is whole.
     pub(super) fn init(&self, dir: &Path) -> Result<(), ClusterError> {
-        let draft = dir.with_extension("new");
-        if draft.exists() {
-            fs::remove_dir_all(&draft).map_err(ClusterError::io("remove", &draft))?;
+        // An initdb that outlived its parent may still be busy with its draft, so every process has one of its own.
+        let draft = dir.with_extension(format!("new-{}", std::process::id()));
+        for stale in expand(&format!("{}*", dir.with_extension("new").display())) {
+            if let Err(error) = fs::remove_dir_all(&stale) {
+                log::warn!("Cannot remove {}: {error}", stale.display());
+            }
         }
         fs::DirBuilder::new().mode(0o700).create(&draft).map_err(ClusterError::io("make", &draft))?;
         if let Some(user) = &self.account {

@@ -3,10 +3,12 @@
 use std::future::{Ready, ready};
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::rt::time::timeout;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
@@ -29,7 +31,8 @@ impl FromRequest for Merchant {
 }
 
 fn merchant_of(req: &HttpRequest) -> Result<MerchantId, Error> {
-    req.match_info().get("m").and_then(|m| m.parse().ok()).map(MerchantId).ok_or(Error::NotFound)
+    let digits = req.match_info().get("m").filter(|m| m.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|m| m.parse().ok()).map(MerchantId).ok_or(Error::NotFound)
 }
 
 /// A customer of the merchant in the path, by their bearer token.
@@ -50,7 +53,8 @@ impl FromRequest for Customer {
 fn customer_of(req: &HttpRequest) -> Result<Customer, Error> {
     let app = req.app_data::<Data<App>>().expect("the server is built with its App");
     let asked = merchant_of(req)?;
-    let header = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let mut headers = req.headers().get_all(header::AUTHORIZATION);
+    let header = headers.next().filter(|_| headers.next().is_none()).and_then(|value| value.to_str().ok());
     let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or(Error::Unauthenticated)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Error::Unauthenticated);
@@ -71,13 +75,19 @@ impl FromRequest for Key {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let key = match req.headers().get("Idempotency-Key") {
-            None => Err(Error::KeyMissing),
-            Some(value) => value.to_str().ok().and_then(IdempotencyKey::new).ok_or(Error::KeyMalformed),
+        let mut keys = req.headers().get_all("Idempotency-Key");
+        let key = match (keys.next(), keys.next()) {
+            (None, _) => Err(Error::KeyMissing),
+            (Some(value), None) => value.to_str().ok().and_then(IdempotencyKey::new).ok_or(Error::KeyMalformed),
+            // Whichever of two were taken, a repeat with the other would be another order.
+            (Some(_), Some(_)) => Err(Error::KeyMalformed),
         };
         ready(key.map(Self))
     }
 }
+
+/// How long a body may take to arrive. Who sends it more slowly only holds a connection open.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A JSON body. Stricter than actix's own: it names the field that is wrong, and refuses fields it does not know.
 pub(super) struct Body<T>(pub(super) T);
@@ -87,18 +97,15 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json =
-            req.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-                value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
-            });
-        if !is_json {
+        if !is_plain_json(req.headers()) {
             return Box::pin(ready(Err(Error::NotJson)));
         }
         let app = req.app_data::<Data<App>>().expect("the server is built with its App");
         let bytes_max = app.config.http.body_bytes_max;
         let bytes = Bytes::from_request(req, payload);
         Box::pin(async move {
-            let bytes = bytes.await.map_err(|error| match error.as_error::<PayloadError>() {
+            let bytes = timeout(BODY_TIME, bytes).await.map_err(|_| Error::BodyTooSlow)?;
+            let bytes = bytes.map_err(|error| match error.as_error::<PayloadError>() {
                 Some(PayloadError::Overflow) => Error::BodyTooLarge(bytes_max),
                 // The only other limit actix checks before it reads: the announced length.
                 _ if error.as_response_error().status_code() == 413 => Error::BodyTooLarge(bytes_max),
@@ -107,6 +114,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             parse(&bytes).map(Self)
         })
     }
+}
+
+/// Declared as JSON and not compressed: a body is small, and a bomb is not.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

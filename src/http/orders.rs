@@ -69,8 +69,8 @@ struct Line {
 enum FulfilmentRequest {
     /// Served at a table.
     DineIn {
-        /// The table's name, 1 to 20 characters.
-        #[schema(example = "A3")]
+        /// The table's name.
+        #[schema(example = "A3", min_length = 1, max_length = 20)]
         table: String,
     },
     /// Fetched at the counter.
@@ -135,7 +135,8 @@ impl PlaceOrder {
     security(("customer" = [])),
     params(
         ("m" = i64, Path, description = "The merchant"),
-        ("Idempotency-Key" = String, Header, description = "1 to 128 visible ASCII characters, one key per order"),
+        ("Idempotency-Key" = String, Header, description = "One key per order, of visible ASCII characters",
+            min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
     ),
     request_body = PlaceOrder,
     responses(
@@ -202,7 +203,8 @@ const PAGE_ORDERS_MAX: u8 = 100;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
-    /// Orders in a page, 1 to 100; 20 when absent.
+    /// Orders in a page; 20 when absent.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u8>,
     /// `next_cursor` of the page before; absent for the first.
     cursor: Option<Uuid>,

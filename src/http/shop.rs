@@ -28,7 +28,7 @@ use crate::store::{Conn, catalog, merchants, people};
 #[serde(deny_unknown_fields)]
 struct LogIn {
     /// What the mini-program got from its platform (`wx.login`). The sandbox takes any code for a customer of that name.
-    #[schema(example = "alice")]
+    #[schema(example = "alice", min_length = 1, max_length = 200)]
     code: String,
 }
 
@@ -197,13 +197,15 @@ fn read_menu(conn: &mut Conn, id: MerchantId) -> Result<Menu, Error> {
 #[schema(as = Address)]
 struct AddressView {
     id: Uuid,
-    #[serde(flatten)]
-    fields: AddressFields,
+    contact: String,
+    phone: String,
+    place: String,
 }
 
 impl From<Address> for AddressView {
     fn from(address: Address) -> Self {
-        Self { id: address.id.0, fields: address.snapshot.into() }
+        let AddressSnapshot { contact, phone, place } = address.snapshot;
+        Self { id: address.id.0, contact, phone, place }
     }
 }
 
@@ -221,7 +223,7 @@ struct AddressPath {
 fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
     let phone = line("phone", &fields.phone, 30)?;
     let is_phone = |c: char| c.is_ascii_digit() || " +-()#".contains(c);
-    if phone.len() < 3 || !phone.chars().all(is_phone) {
+    if phone.chars().filter(char::is_ascii_digit).count() < 3 || !phone.chars().all(is_phone) {
         let reason = "it must have 3 to 30 digits, with + - ( ) # and blanks between them".to_owned();
         return Err(Error::InvalidField { field: "phone", reason });
     }

@@ -67,14 +67,12 @@ fn amount_of(schema_type: SchemaType) -> Object {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddressFields {
-    /// 1 to 50 characters.
-    #[schema(example = "李雷")]
+    #[schema(example = "李雷", min_length = 1, max_length = 50)]
     pub(super) contact: String,
-    /// 3 to 30 characters.
-    #[schema(example = "13800138000")]
+    /// At least three digits, with + - ( ) # and blanks between them.
+    #[schema(example = "13800138000", min_length = 3, max_length = 30)]
     pub(super) phone: String,
-    /// 1 to 200 characters.
-    #[schema(example = "滨江路 88 号 3 单元 502")]
+    #[schema(min_length = 1, max_length = 200, example = "滨江路 88 号 3 单元 502")]
     pub(super) place: String,
 }
 

@@ -71,10 +71,8 @@ pub fn pending(conn: &mut Conn) -> Result<usize, MigrationError> {
         diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(conn)?
     };
     let all = MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS)?;
-    let is_applied = |migration: &Box<dyn Migration<diesel::pg::Pg>>| {
-        applied.iter().any(|applied| applied.version == migration.name().version().to_string())
-    };
-    Ok(all.iter().filter(|migration| !is_applied(migration)).count())
+    let is_applied = |version: String| applied.iter().any(|applied| applied.version == version);
+    Ok(all.iter().filter(|migration| !is_applied(migration.name().version().to_string())).count())
 }
 
 /// How many migrations there are.

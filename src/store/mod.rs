@@ -186,7 +186,15 @@ fn with_timeouts(url: &str) -> String {
 /// # Errors
 /// [`Unavailable`] with the server's words.
 pub fn connect(url: &str) -> Result<Conn, Unavailable> {
-    Conn::establish(&with_timeouts(url)).map_err(|error| Unavailable(error.to_string().trim().replace('\n', " ")))
+    Conn::establish(&with_timeouts(url)).map_err(|error| {
+        let words = error.to_string().trim().replace('\n', " ");
+        // libpq repeats the part of a URL that it could not read, which may be the password.
+        if words.starts_with("invalid ") || words.contains("URI") {
+            Unavailable("database.url is malformed: percent-encode what is special in user and password".to_owned())
+        } else {
+            Unavailable(words)
+        }
+    })
 }
 
 /// The order in which kinds of rows are locked: a transaction only ever moves on to a greater one.

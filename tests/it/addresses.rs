@@ -38,6 +38,7 @@ async fn what_is_no_address_is_refused_by_field() {
         ("contact", ""),
         ("contact", "\u{7}"),
         ("phone", "12"),
+        ("phone", "+--()"),
         ("phone", "call me"),
         ("place", " \n "),
         ("place", "a\u{0}"),

@@ -312,6 +312,11 @@ fn what_is_wrong_is_said_in_one_sentence() {
         ),
         (&["audit"], &[("DATABASE_URL", nobody_there)], "cannot reach the database: "),
         (&["audit"], &[("DATABASE_URL", "postgres//u:hunter2@db/x")], "database.url does not start with postgres://"),
+        (
+            &["audit"],
+            &[("DATABASE_URL", "postgres://u:hunter2%zz@h/x")],
+            "cannot reach the database: database.url is malformed",
+        ),
         (&["audit"], &[], "there is no cluster in data: nothing to audit"),
         (&["serve"], &[("ROWLOCK_DATA_DIR", "/proc/rowlock")], "cannot make /proc/rowlock: "),
     ];

@@ -20,7 +20,7 @@ async fn a_customer_is_the_same_at_every_login() {
     assert_eq!(log_in(json!({ "code": "invalid-code" })).await.refusal(), (401, "login_refused".into()));
     assert_eq!(log_in(json!({ "code": "" })).await.refusal(), (422, "invalid_field".into()));
     assert_eq!(log_in(json!({ "code": "a\u{0}" })).await.refusal(), (422, "invalid_field".into()));
-    for merchant in ["3", "0", "-1", "x", "9223372036854775808"] {
+    for merchant in ["3", "0", "-1", "+1", "x", "9223372036854775808"] {
         let request = app.request(Method::POST, &format!("/v1/merchants/{merchant}/sessions"));
         assert_eq!(Answer::of(request.json(&json!({ "code": "alice" }))).await.refusal(), (404, "not_found".into()));
     }
@@ -70,6 +70,8 @@ async fn only_our_own_unexpired_tokens_are_taken() {
         let request = app.request(Method::GET, "/v1/merchants/1/orders").header("Authorization", header);
         assert_eq!(Answer::of(request).await.refusal(), (401, "unauthenticated".into()), "{header}");
     }
+    let twice = app.request(Method::GET, "/v1/merchants/1/orders").bearer_auth(own).bearer_auth(own);
+    assert_eq!(Answer::of(twice).await.refusal(), (401, "unauthenticated".into()));
     let elsewhere = Answer::of(app.request(Method::GET, "/v1/merchants/2/orders").bearer_auth(own)).await;
     assert_eq!(elsewhere.refusal(), (403, "wrong_merchant".into()));
     app.clock.advance(TimeDelta::hours(168));
@@ -114,7 +116,28 @@ async fn bodies_are_bounded_and_must_be_json() {
     }
     let charset = post().header("content-type", "Application/JSON; charset=utf-8").body(text);
     assert_eq!(Answer::of(charset).await.status, 201);
+    let packed = post().header("content-encoding", "gzip").json(&order(&[(1, 1)]));
+    assert_eq!(Answer::of(packed).await.refusal(), (415, "not_json".into()));
     assert_eq!(app.count("orders"), 1);
+}
+
+/// A body that does not come holds nothing but its own connection, and not for long.
+#[actix_web::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    use std::io::{Read, Write};
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let mut stream = std::net::TcpStream::connect(app.address.trim_start_matches("http://")).unwrap();
+    let head = "POST /v1/merchants/1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 100\r\n";
+    write!(stream, "{head}Authorization: Bearer {}\r\n\r\n{{", alice.token).unwrap();
+    let answer = actix_web::rt::task::spawn_blocking(move || {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
 }
 
 #[actix_web::test]

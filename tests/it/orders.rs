@@ -402,6 +402,9 @@ async fn the_key_is_required_and_bounded() {
     for key in [String::new(), "two words".into(), "k".repeat(129)] {
         assert_eq!(alice.place(&key, &order(&[(1, 1)])).await.refusal(), (400, "idempotency_key_malformed".into()));
     }
+    let two = alice.request(Method::POST, "/orders").header("Idempotency-Key", "a").header("Idempotency-Key", "b");
+    let two = Answer::of(two.json(&order(&[(1, 1)]))).await;
+    assert_eq!(two.refusal(), (400, "idempotency_key_malformed".into()));
     assert_eq!(app.count("orders"), 0);
 }
 
