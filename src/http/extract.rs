@@ -160,7 +160,7 @@ pub(super) fn line(field: &'static str, value: &str, chars_max: usize) -> Result
     typed(field, value, 1..=chars_max, char::is_control)
 }
 
-/// A text that a customer typed: as [`line`], but it may be empty and have line breaks and tabs.
+/// A text that a customer typed: as [`line()`], but it may be empty and have line breaks and tabs.
 pub(super) fn text(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
     typed(field, value, 0..=chars_max, |c| c.is_control() && !['\n', '\r', '\t'].contains(&c))
 }
