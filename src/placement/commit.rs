@@ -8,8 +8,8 @@
 //! 4. Read the merchant's settings and the addresses, and plan: pure, in arrival order. A key that stands twice in the group
 //!    counts the second time as a repeat of the first, if that is placed.
 //! 5. Under a savepoint, write all placed orders in bulk and take their units from stock. Should that fail, roll back to
-//!    the savepoint and write order by order, each under a savepoint of its own: one that the database refuses does not take
-//!    its neighbours down.
+//!    the savepoint, then plan and write order by order, each under a savepoint of its own: one that the database refuses does
+//!    not take its neighbours down, nor anything from them.
 //! 6. The caller commits, and only then answers.
 //!
 //! Failures that pass (deadlock, serialization, lock time-out, a lost connection, a twin that committed between steps 3
@@ -94,21 +94,24 @@ pub fn place_group<'p>(
     // 4.
     let new = |(fate, request): (&Fate, &&'p Placement)| matches!(fate, Fate::New).then_some(*request);
     let requests: Vec<&Placement> = fates.iter().zip(group).filter_map(new).collect();
-    let verdicts = if requests.is_empty() {
-        Vec::new()
-    } else {
-        let merchant_id = tx.merchant();
-        let merchant = merchants::find(tx.conn(), merchant_id)?.ok_or(Error::NotFound)?;
-        let addresses = people::address_snapshots(tx.conn(), merchant_id, &addresses_wanted(&requests))?;
-        plan(&Facts { shop: merchant.shop_at(now), goods, addresses, now }, &requests)
-    };
+    let merchant_id = tx.merchant();
+    let merchant = merchants::find(tx.conn(), merchant_id)?.ok_or(Error::NotFound)?;
+    let addresses = people::address_snapshots(tx.conn(), merchant_id, &addresses_wanted(&requests))?;
+    let facts = Facts { shop: merchant.shop_at(now), goods, addresses, now };
+    let verdicts = plan(&facts, &requests);
     reach(Point::Planned);
 
     // 5.
-    let (failed, fell_back) = write(tx, &requests, &verdicts)?;
+    let (written, fell_back) = match write(tx, &requests, &verdicts)? {
+        Ok(()) => (verdicts.into_iter().map(Ok).collect(), false),
+        Err(error) => {
+            log::warn!(merchant_id:% = merchant_id, orders = requests.len(); "Writes a group order by order: {error}");
+            (write_one_by_one(tx, &facts, &requests)?, true)
+        }
+    };
     reach(Point::Written);
 
-    let outcomes = outcomes(tx, &fates, &verdicts, failed)?;
+    let outcomes = outcomes(tx, &fates, written)?;
     assert_eq!(outcomes.len(), group.len(), "every request has an outcome");
     Ok(Group { outcomes, fell_back })
 }
@@ -136,36 +139,46 @@ fn addresses_wanted(requests: &[&Placement]) -> SortedIds<(CustomerId, AddressId
     requests.iter().filter_map(address).collect()
 }
 
-/// Writes what is placed: in bulk, or one by one when the bulk is refused. Returns the orders that the database would not
-/// write even alone, and whether it came to that.
-fn write(
-    tx: &mut Tx<'_>,
-    requests: &[&Placement],
-    verdicts: &[Verdict],
-) -> Result<(HashMap<OrderId, DbError>, bool), Error> {
+/// Writes all that is placed, in bulk. The inner error is the database's refusal: then nothing is written.
+fn write(tx: &mut Tx<'_>, requests: &[&Placement], verdicts: &[Verdict]) -> Result<Result<(), DbError>, Error> {
     let mut placed: Vec<(&Placement, &Order)> =
         requests.iter().zip(verdicts).filter_map(|(request, verdict)| Some((*request, verdict.order()?))).collect();
+    if placed.is_empty() {
+        return Ok(Ok(()));
+    }
     // Two groups that share keys insert them in the same order, so they cannot wait for each other in a ring.
     placed.sort_by_key(|(request, _)| (request.customer_id, &request.key));
+    match tx.savepoint(|tx| write_orders(tx, &placed)) {
+        Err(error) if store::cause(&error).is_some() => Err(error.into()),
+        result => Ok(result),
+    }
+}
 
-    let mut failed = HashMap::new();
-    if placed.is_empty() {
-        return Ok((failed, false));
-    }
-    let Err(error) = tx.savepoint(|tx| write_orders(tx, &placed)) else { return Ok((failed, false)) };
-    if store::cause(&error).is_some() {
-        return Err(error.into());
-    }
-    log::warn!(merchant_id:% = tx.merchant(), orders = placed.len(); "Writes a group order by order: {error}");
-    for order in &placed {
-        if let Err(error) = tx.savepoint(|tx| write_orders(tx, std::slice::from_ref(order))) {
-            if store::cause(&error).is_some() {
-                return Err(error.into());
+/// Plans and writes one request after the other. One that the database refuses is left out of what follows, as if it had
+/// never been in the group: it takes neither stock nor key from its neighbours.
+fn write_one_by_one(
+    tx: &mut Tx<'_>,
+    facts: &Facts,
+    requests: &[&Placement],
+) -> Result<Vec<Result<Verdict, DbError>>, Error> {
+    let mut kept: Vec<usize> = Vec::with_capacity(requests.len());
+    let mut written = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        kept.push(index);
+        let so_far: Vec<&Placement> = kept.iter().map(|&index| requests[index]).collect();
+        let verdict = match plan(facts, &so_far).pop().expect("every request has a verdict") {
+            Verdict::RepeatOf(first) => Verdict::RepeatOf(kept[first]),
+            other => other,
+        };
+        written.push(match write(tx, &[*request], std::slice::from_ref(&verdict))? {
+            Ok(()) => Ok(verdict),
+            Err(error) => {
+                kept.pop();
+                Err(error)
             }
-            failed.insert(order.1.id, error);
-        }
+        });
     }
-    Ok((failed, true))
+    Ok(written)
 }
 
 /// Writes orders, lines and history, and takes the units from stock.
@@ -181,26 +194,25 @@ fn write_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryResult
 fn outcomes(
     tx: &mut Tx<'_>,
     fates: &[Fate],
-    verdicts: &[Verdict],
-    mut failed: HashMap<OrderId, DbError>,
+    written: Vec<Result<Verdict, DbError>>,
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
-    let standing: Vec<OrderId> =
-        fates.iter().filter_map(|fate| if let Fate::Stands(id) = fate { Some(*id) } else { None }).collect();
+    let stands = |fate: &Fate| if let Fate::Stands(id) = fate { Some(*id) } else { None };
+    let standing: Vec<OrderId> = fates.iter().filter_map(stands).collect();
     let merchant = tx.merchant();
     let standing: HashMap<OrderId, Order> =
         orders::find_all(tx.conn(), merchant, &standing)?.into_iter().map(|order| (order.id, order)).collect();
 
-    let mut written = |order: &Order| failed.remove(&order.id).map_or(Ok(()), |error| Err(Error::from(error)));
-    let mut new: Vec<Result<Outcome, Error>> = Vec::with_capacity(verdicts.len());
-    for verdict in verdicts {
+    let mut new: Vec<Result<Outcome, Error>> = Vec::with_capacity(written.len());
+    for verdict in written {
         new.push(match verdict {
-            Verdict::Placed(order) => written(order).map(|()| Outcome::Placed(order.clone())),
-            Verdict::Refused(refusal) => Ok(Outcome::Refused(refusal.clone())),
-            Verdict::RepeatOf(first) => match &new[*first] {
+            Ok(Verdict::Placed(order)) => Ok(Outcome::Placed(order)),
+            Ok(Verdict::Refused(refusal)) => Ok(Outcome::Refused(refusal)),
+            Ok(Verdict::RepeatOf(first)) => match &new[first] {
                 Ok(Outcome::Placed(order)) => Ok(Outcome::Repeated(order.clone())),
-                _ => Err(Error::Unavailable("the order it repeats could not be written".to_owned())),
+                other => Err(Error::Internal(format!("a repeat of what was not placed: {other:?}"))),
             },
-            Verdict::Mismatched => Ok(Outcome::Mismatched),
+            Ok(Verdict::Mismatched) => Ok(Outcome::Mismatched),
+            Err(error) => Err(error.into()),
         });
     }
     let mut new = new.into_iter();

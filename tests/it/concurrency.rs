@@ -301,10 +301,10 @@ async fn a_group_is_as_good_as_its_orders_one_by_one() {
         placement("a", customer_id, 60, 2),
         // The database refuses this one: its customer does not exist. Its neighbours do not notice.
         placement("b", nobody, 5, 1),
-        placement("c", customer_id, 60, 1),
-        placement("d", customer_id, 30, 1),
+        placement("c", customer_id, 38, 1),
+        placement("d", customer_id, 3, 1),
         // Refused above, so the key is free.
-        placement("c", customer_id, 5, 2),
+        placement("d", customer_id, 2, 2),
     ];
     let place = |group: &[Placement]| {
         let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), now).unwrap();
@@ -317,13 +317,13 @@ async fn a_group_is_as_good_as_its_orders_one_by_one() {
         };
         outcomes.into_iter().map(name).collect::<Vec<_>>()
     };
-    let short = |left| format!("OutOfStock([Short {{ goods_id: GoodsId(1), wanted: 60, left: {left} }}])");
-    // The plan gave 5 units to the order that could not be written, so 35 were left when it came to "c".
-    assert_eq!(
-        place(&group),
-        ["placed 600.00", "repeated 600.00", "mismatched", "error", &short(35), "placed 300.00", "placed 50.00"]
-    );
-    assert_eq!(app.stock(1), 5);
+    let short =
+        |wanted, left| format!("OutOfStock([Short {{ goods_id: GoodsId(1), wanted: {wanted}, left: {left} }}])");
+    // What could not be written has taken nothing: 40 are left when it comes to "c".
+    let expected =
+        ["placed 600.00", "repeated 600.00", "mismatched", "error", "placed 380.00", &short(3, 2), "placed 20.00"];
+    assert_eq!(place(&group), expected);
+    assert_eq!(app.stock(1), 0);
     assert!(app.get("/metrics").await.text.contains("rowlock_group_fallbacks_total 1"));
     assert_eq!(place(&group[..3]), ["repeated 600.00", "repeated 600.00", "mismatched"]);
 }
