@@ -128,8 +128,10 @@ impl PlaceOrder {
     }
 }
 
-/// Places an order: all of it, or nothing. Send one `Idempotency-Key` per order, and the same one when you do not know
-/// what became of it: the answer is then the order that stands.
+/// Places an order: all of it, or nothing.
+///
+/// Send one `Idempotency-Key` per order, and the same one when you do not know what became of it: the answer is then the
+/// order that stands.
 #[utoipa::path(
     tag = "customers",
     security(("customer" = [])),

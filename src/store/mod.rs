@@ -25,7 +25,7 @@ use std::time::Duration;
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::ConnectionManager;
-use r2d2::{CustomizeConnection, Pool, PooledConnection};
+use r2d2::{CustomizeConnection, NopErrorHandler, Pool, PooledConnection};
 
 pub use self::failure::{Cause, CommitUnknown, Retryable, Unavailable, cause, violates};
 use crate::config::Database;
@@ -80,6 +80,8 @@ impl Store {
         let pool = Pool::builder()
             .max_size(config.pool_size)
             .min_idle(Some(1))
+            // Whoever waits in vain reports the reason, once; the pool itself would repeat it at every try.
+            .error_handler(Box::new(NopErrorHandler))
             .connection_timeout(Duration::from_millis(config.connect_timeout_ms))
             .connection_customizer(Box::new(Session {
                 lock_timeout_ms: config.lock_timeout_ms,
