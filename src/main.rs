@@ -240,7 +240,7 @@ async fn keep_alive(cluster: Option<Arc<Cluster>>) -> Failure {
         }
         log::error!("The private PostgreSQL has died; starts it again");
         let cluster = Arc::clone(&cluster);
-        match actix_web::rt::task::spawn_blocking(move || cluster.revive()).await {
+        match actix_web::rt::task::spawn_blocking(move || cluster.up()).await {
             Ok(Ok(())) => log::info!("The private PostgreSQL is back"),
             Ok(Err(error)) => return Failure::of(error),
             Err(error) => return Failure::of(error),
@@ -277,8 +277,7 @@ fn unreachable_database(error: store::Unavailable) -> Failure {
 }
 
 fn seed_restaurant(config: &Config, url: &str, goods: Option<u32>) -> Result<i64, Failure> {
-    let store =
-        store::Store::connect(url, &config.database, std::sync::Arc::default()).map_err(unreachable_database)?;
+    let store = store::Store::connect(url, &config.database, Arc::default()).map_err(unreachable_database)?;
     let now = Clock::System.now();
     let id = match goods {
         None => service::demo::seed_restaurant(&store, now),

@@ -98,14 +98,6 @@ impl Cluster {
         postmaster(&self.dir).is_some()
     }
 
-    /// Starts the server again after something else than this process has stopped it.
-    ///
-    /// # Errors
-    /// As [`Cluster::start`].
-    pub fn revive(&self) -> Result<(), ClusterError> {
-        self.up()
-    }
-
     fn stop(&self) -> Result<(), ClusterError> {
         // pg_ctl believes the pid file, and after a crash that number may be somebody else's.
         if !self.is_alive() {
@@ -149,7 +141,11 @@ impl Cluster {
         Ok(())
     }
 
-    fn up(&self) -> Result<(), ClusterError> {
+    /// Starts the server: for the first time, or again after something else than this process has stopped it.
+    ///
+    /// # Errors
+    /// One sentence with the server's own words.
+    pub fn up(&self) -> Result<(), ClusterError> {
         self.clear_up()?;
         let log = self.dir.join("server.log");
         let mut server =
