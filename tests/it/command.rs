@@ -375,3 +375,32 @@ fn migrate_and_audit_work_on_a_given_server() {
     let text = String::from_utf8(audit.stdout).unwrap();
     assert!(text.contains("BROKEN    stock_conserved") && text.contains("merchant 1 goods 7: stock is"), "{text}");
 }
+
+/// The server of root's service runs as another user, and what that user may enter changes. The cluster stays where it was
+/// made: a second, empty one would look as if every order were lost.
+#[test]
+fn a_cluster_stays_where_it_was_made() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::Uid::effective().is_root() {
+        return; // An ordinary user's server runs as that user: there is only one place.
+    }
+    let set_mode = |folder: &Folder, mode| fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).unwrap();
+    let open = Folder::new();
+    assert!(run(&open.0, &["seed"], &[]).status.success());
+    set_mode(&open, 0o700);
+    let refused = sentence(&run(&open.0, &["audit"], &[]));
+    assert!(refused.contains("can no longer enter"), "{refused}");
+    set_mode(&open, 0o755);
+    assert!(run(&open.0, &["audit"], &[]).status.success());
+
+    let closed = Folder::new();
+    set_mode(&closed, 0o700);
+    let seeded = run(&closed.0, &["seed"], &[]);
+    assert!(seeded.status.success() && !closed.0.join("data/pg").exists(), "{seeded:?}");
+    let log = String::from_utf8(seeded.stderr).unwrap();
+    let place = log.split("Keeps the cluster in ").nth(1).unwrap().split(':').next().unwrap();
+    let _place = Folder(PathBuf::from(place));
+    set_mode(&closed, 0o755);
+    let again = String::from_utf8(run(&closed.0, &["seed"], &[]).stdout).unwrap();
+    assert_eq!(again, "added merchant 2\n", "it is still the same cluster");
+}
