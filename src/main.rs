@@ -184,7 +184,12 @@ fn options(config: &Config) -> Options {
         data_dir: config.data.dir.clone(),
         bin_dir: config.embedded_pg.bin_dir.clone(),
         user: config.embedded_pg.user.clone(),
-        settings: vec![format!("max_connections={}", config.database.pool_size + 20)],
+        settings: vec![
+            format!("max_connections={}", config.database.pool_size + 20),
+            // Plans that were made while the tables were empty are bad ones, and are kept until statistics come in:
+            // after five seconds of a new cluster's life, not after a minute.
+            "autovacuum_naptime=5s".to_owned(),
+        ],
     }
 }
 

@@ -1,4 +1,6 @@
 -- No foreign key to merchants: every placement would take a share lock on that one row. The customer's own key leads there.
+-- A customer's orders are found by the first columns of orders_idempotency_key and sorted: they are few, and an index of their own
+-- would cost every placement, and tempt the planner to look a key up by reading all of them.
 CREATE TABLE orders (
     merchant_id bigint NOT NULL,
     id uuid NOT NULL,

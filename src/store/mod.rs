@@ -58,9 +58,11 @@ struct Session {
 impl CustomizeConnection<Conn, diesel::r2d2::Error> for Session {
     fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
         conn.batch_execute(&format!(
-            // The last one frees the locks of an instance whose machine has vanished in the middle of a transaction.
+            // The idle time-out frees the locks of an instance whose machine has vanished in the middle of a transaction.
+            // Every statement here finds its rows by an index; a plan that was made while a table was small, and is
+            // kept while it grows, must not think otherwise.
             "SET application_name = 'rowlock'; SET lock_timeout = {0}; SET statement_timeout = {1}; \
-             SET idle_in_transaction_session_timeout = {1}",
+             SET idle_in_transaction_session_timeout = {1}; SET enable_seqscan = off",
             self.lock_timeout_ms, self.statement_timeout_ms
         ))
         .map_err(diesel::r2d2::Error::QueryError)

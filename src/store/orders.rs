@@ -125,7 +125,8 @@ pub fn insert(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryResult<(
     Ok(())
 }
 
-/// `SELECT … FROM orders JOIN unnest(customers, keys)`: see [`known`].
+/// `SELECT … FROM unnest(customers, keys) CROSS JOIN LATERAL (SELECT … FROM orders … LIMIT 1)`: see [`known`]. The limit keeps the
+/// planner from joining the other way round, through all orders of the merchant.
 struct Known<'a> {
     merchant_id: i64,
     customers: Vec<Uuid>,
@@ -139,13 +140,15 @@ impl QueryId for Known<'_> {
 
 impl QueryFragment<diesel::pg::Pg> for Known<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, diesel::pg::Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT o.id, o.customer_id, o.idempotency_key, o.request_hash FROM orders o JOIN unnest(");
+        out.push_sql("SELECT o.* FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.customers)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Text>, _>(&self.keys)?;
-        out.push_sql(") AS asked (customer_id, idempotency_key) USING (customer_id, idempotency_key)");
-        out.push_sql(" WHERE o.merchant_id = ");
-        out.push_bind_param::<BigInt, _>(&self.merchant_id)
+        out.push_sql(") AS asked (customer_id, key) CROSS JOIN LATERAL (");
+        out.push_sql("SELECT id, customer_id, idempotency_key, request_hash FROM orders WHERE merchant_id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND customer_id = asked.customer_id AND idempotency_key = asked.key LIMIT 1) o");
+        Ok(())
     }
 }
 

@@ -1,1 +1,0 @@
-CREATE INDEX orders_customer_index ON orders (merchant_id, customer_id, id);
