@@ -64,7 +64,7 @@ struct Applied {
 /// # Errors
 /// The database's words.
 pub fn pending(conn: &mut Conn) -> Result<usize, MigrationError> {
-    let exists = "SELECT tablename::text AS version FROM pg_tables WHERE tablename = '__diesel_schema_migrations'";
+    let exists = "SELECT '' AS version WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL";
     let applied: Vec<Applied> = if diesel::sql_query(exists).load::<Applied>(conn)?.is_empty() {
         Vec::new()
     } else {

@@ -63,7 +63,6 @@ async fn what_fits_is_sold_and_no_more() {
 async fn one_key_fifty_times_at_once_is_one_order() {
     let app = TestApp::start();
     let alice = app.customer("alice").await;
-    // The last ones there are: a twin that looked for its key too early would be refused.
     let body = order(&[(1, 100)]);
     let answers = join_all((0..50).map(|_| alice.place("key", &body))).await;
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
@@ -72,6 +71,29 @@ async fn one_key_fifty_times_at_once_is_one_order() {
     let texts: BTreeSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!(texts.len(), 1);
     assert_eq!((app.count("orders"), app.stock(1)), (1, 0));
+}
+
+/// The twin of an order that takes the last units, begun before that order is committed. It must look for its key when it
+/// has the lock: a moment earlier there is no such key, and a moment later nothing is left.
+#[actix_web::test]
+async fn the_twin_of_the_last_unit_is_a_repeat() {
+    let freezer = Freezer::at(Point::Written);
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let body = order(&[(1, 100)]);
+    let (first, twin, ()) = tokio::join!(
+        alice.place("key", &body),
+        async {
+            freezer.wait().await;
+            alice.place("key", &body).await
+        },
+        async {
+            until(|| number(&mut app.conn(), WAITING) == 1).await;
+            freezer.release();
+        }
+    );
+    assert_eq!((first.status.as_u16(), twin.status.as_u16()), (201, 200), "{}", twin.text);
+    assert_eq!((first.text, app.stock(1)), (twin.text, 0));
 }
 
 #[actix_web::test]
