@@ -65,6 +65,8 @@ pub struct Config {
     pub login: Login,
     /// Limits of what customers send.
     pub orders: Orders,
+    /// The engine.
+    pub placement: Placement,
     /// Logging.
     pub log: Log,
 }
@@ -151,6 +153,31 @@ pub struct Orders {
     pub addresses_max: u32,
 }
 
+/// `[placement]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Placement {
+    pub locking: Locking,
+    pub lanes: usize,
+    pub lanes_max: usize,
+    pub patience_ms: u64,
+    pub group_orders_max: usize,
+    pub queue_orders_max: usize,
+    pub queue_merchant_orders_max: usize,
+    pub answer_timeout_ms: u64,
+}
+
+/// How a placement keeps others from its goods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Locking {
+    /// By `SELECT … FOR UPDATE`, until the commit.
+    Pessimistic,
+    /// Not at all: it takes only from rows that are as they were read, and starts again when they are not.
+    Optimistic,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,7 +245,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 17] = [
+        let bounds: [(&str, u64, u64, u64); 24] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 1, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
@@ -236,6 +263,13 @@ impl Config {
             ("orders.count_max", self.orders.count_max.into(), 1, 9_999),
             ("orders.remark_chars_max", self.orders.remark_chars_max as u64, 0, 2_000),
             ("orders.addresses_max", self.orders.addresses_max.into(), 1, 200),
+            ("placement.lanes", self.placement.lanes as u64, 1, 64),
+            ("placement.lanes_max", self.placement.lanes_max as u64, self.placement.lanes as u64, 64),
+            ("placement.patience_ms", self.placement.patience_ms, 1, 10_000),
+            ("placement.group_orders_max", self.placement.group_orders_max as u64, 1, 256),
+            ("placement.queue_orders_max", self.placement.queue_orders_max as u64, 1, 100_000),
+            ("placement.queue_merchant_orders_max", self.placement.queue_merchant_orders_max as u64, 1, 100_000),
+            ("placement.answer_timeout_ms", self.placement.answer_timeout_ms, 100, 600_000),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {

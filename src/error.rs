@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::domain::placement::BadLines;
 use crate::domain::{GoodsId, Language, Refusal};
-use crate::store::{CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
+use crate::store::{Cause, CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
 
 /// Why a request is not answered with success.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,12 @@ pub enum Error {
     /// Whom we depend on cannot be reached: the database, the login provider.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// As many orders wait as may. Nothing was done.
+    #[error("the queue is full")]
+    QueueFull,
+    /// Goods changed between reading and taking, in the optimistic way.
+    #[error("goods changed while an order was placed")]
+    StockChanged,
     /// The connection was lost during the commit.
     #[error("the outcome is unknown")]
     OutcomeUnknown,
@@ -142,10 +148,25 @@ impl From<BadLines> for Error {
     }
 }
 
-impl Retryable for Error {
-    fn database(&self) -> Option<&DbError> {
+impl Error {
+    /// This error for one more of those it befell.
+    pub fn for_another(&self) -> Self {
         match self {
-            Self::Database(error) => Some(error),
+            Self::Unavailable(words) => Self::Unavailable(words.clone()),
+            Self::NotFound => Self::NotFound,
+            Self::OutcomeUnknown => Self::OutcomeUnknown,
+            Self::StockChanged => Self::StockChanged,
+            Self::Database(error) if cause(error).is_some() => Self::Unavailable(error.to_string()),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl Retryable for Error {
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Database(error) => cause(error),
+            Self::StockChanged => Some(Cause::StockChanged),
             _ => None,
         }
     }
@@ -213,7 +234,8 @@ impl Error {
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
             Self::Http(status) => (*status, "bad_request"),
-            Self::Unavailable(_) => (503, "unavailable"),
+            Self::QueueFull => (503, "queue_full"),
+            Self::Unavailable(_) | Self::StockChanged => (503, "unavailable"),
             Self::OutcomeUnknown => (503, "outcome_unknown"),
             // Retried as often as allowed and still in somebody's way: come back later.
             Self::Database(error) if cause(error).is_some() => (503, "unavailable"),
@@ -276,6 +298,7 @@ impl Error {
     /// The words, in Chinese and in English.
     fn detail(&self) -> (String, String) {
         let fixed = |zh: &str, en: &str| (zh.to_owned(), en.to_owned());
+        let busy = || fixed("服务繁忙，请稍后重试。", "The service is busy; try again shortly.");
         match self {
             Self::MalformedBody { reason, .. } => {
                 (format!("请求体格式不正确：{reason}"), format!("The body is malformed: {reason}."))
@@ -324,10 +347,11 @@ impl Error {
                 "结果未知：下单请用相同的 Idempotency-Key 重试，其他请求请先查看是否已生效。",
                 "The outcome is unknown: repeat an order with the same Idempotency-Key; otherwise look first whether it took effect.",
             ),
-            Self::Unavailable(_) => fixed("服务繁忙，请稍后重试。", "The service is busy; try again shortly."),
-            Self::Database(error) if cause(error).is_some() => {
-                fixed("服务繁忙，请稍后重试。", "The service is busy; try again shortly.")
+            Self::QueueFull => {
+                fixed("排队的订单过多，请稍后重试。", "Too many orders wait; nothing was done, try again shortly.")
             }
+            Self::Unavailable(_) | Self::StockChanged => busy(),
+            Self::Database(error) if cause(error).is_some() => busy(),
             Self::Database(_) | Self::Internal(_) => {
                 fixed("服务内部错误。", "Something went wrong on our side; the request id helps to find it.")
             }

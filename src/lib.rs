@@ -66,7 +66,13 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::connect(url, &config.database, Arc::clone(&metrics))?);
         Ok(Self {
-            engine: Engine::new(Arc::clone(&store), Arc::clone(&metrics), parts.probe),
+            engine: Engine::start(
+                &config.placement,
+                Arc::clone(&store),
+                Arc::clone(&metrics),
+                parts.clock.clone(),
+                parts.probe,
+            ),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),

@@ -185,7 +185,7 @@ fn options(config: &Config) -> Options {
         bin_dir: config.embedded_pg.bin_dir.clone(),
         user: config.embedded_pg.user.clone(),
         settings: vec![
-            format!("max_connections={}", config.database.pool_size + 20),
+            format!("max_connections={}", config.database.pool_size as usize + config.placement.lanes_max + 20),
             // Plans that were made while the tables were empty are bad ones, and are kept until statistics come in:
             // after five seconds of a new cluster's life, not after a minute.
             "autovacuum_naptime=5s".to_owned(),
@@ -209,8 +209,8 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
     stop.check()?;
     let secret = token_secret(&config)?;
     actix_web::rt::System::new().block_on(async {
-        let app = App::new(config, &database.url, &secret, Parts::default()).map_err(Failure::of)?;
-        let server = http::serve(Data::new(app), listener).map_err(Failure::of)?;
+        let app = Data::new(App::new(config, &database.url, &secret, Parts::default()).map_err(Failure::of)?);
+        let server = http::serve(app.clone(), listener).map_err(Failure::of)?;
         let handle = server.handle();
         log::info!("Serves http://{}:{} (documentation under /docs)", address.0, address.1);
         let mut server = std::pin::pin!(server);
@@ -221,12 +221,14 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
         }
         drop(handle.stop(true));
         tokio::select! {
-            ended = &mut server => ended.map_err(Failure::of),
+            ended = &mut server => ended.map_err(Failure::of)?,
             () = stop.signal(2) => {
                 log::warn!("Stops at once");
-                Ok(())
+                return Ok(());
             }
         }
+        app.engine.stop();
+        Ok(())
     })?;
     if let Some(cluster) = database.cluster {
         log::info!("Stops the private PostgreSQL");

@@ -7,6 +7,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
@@ -41,12 +42,20 @@ pub struct Metrics {
     pub orders_repeated: Counter,
     /// Placements refused, by code.
     pub orders_refused: Family<CodeLabels, Counter>,
+    /// Orders that wait for a lane.
+    pub queue_orders: Gauge,
+    /// Seconds from an order's arrival until a lane takes it.
+    pub queue_wait_seconds: Histogram,
     /// Requests in one committed group, refused and repeated ones included.
     pub group_orders: Histogram,
     /// Groups whose bulk write failed, so that their orders were written one by one.
     pub group_fallbacks: Counter,
     /// Seconds from the begin of a group's transaction to its commit, retries included.
     pub group_seconds: Histogram,
+    /// Seconds the commits of groups took.
+    pub commit_seconds: Histogram,
+    /// Groups that ended in a panic.
+    pub lane_panics: Counter,
     /// Transactions run again from the start, by cause.
     pub transaction_retries: Family<CodeLabels, Counter>,
 }
@@ -61,9 +70,13 @@ impl Default for Metrics {
             orders_placed: Counter::default(),
             orders_repeated: Counter::default(),
             orders_refused: Family::default(),
+            queue_orders: Gauge::default(),
+            queue_wait_seconds: seconds(),
             group_orders: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             group_fallbacks: Counter::default(),
             group_seconds: seconds(),
+            commit_seconds: seconds(),
+            lane_panics: Counter::default(),
             transaction_retries: Family::default(),
         };
         metrics.registered()
@@ -78,9 +91,18 @@ impl Metrics {
         r.register("orders_placed", "Orders placed", self.orders_placed.clone());
         r.register("orders_repeated", "Placements answered with a standing order", self.orders_repeated.clone());
         r.register("orders_refused", "Placements refused, by code", self.orders_refused.clone());
+        r.register("queue_orders", "Orders that wait for a lane", self.queue_orders.clone());
+        r.register_with_unit(
+            "queue_wait",
+            "Time until a lane takes an order",
+            Unit::Seconds,
+            self.queue_wait_seconds.clone(),
+        );
         r.register("group_orders", "Requests in one group", self.group_orders.clone());
         r.register("group_fallbacks", "Groups written order by order", self.group_fallbacks.clone());
         r.register_with_unit("group", "Time to commit a group", Unit::Seconds, self.group_seconds.clone());
+        r.register_with_unit("commit", "Time of a group's commit alone", Unit::Seconds, self.commit_seconds.clone());
+        r.register("lane_panics", "Groups that ended in a panic", self.lane_panics.clone());
         r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
         self
     }

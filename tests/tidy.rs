@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["domain", "config", "metrics"]),
     ("error", &["domain", "store"]),
     ("gateway", &["domain", "config", "metrics"]),
-    ("placement", &["domain", "store", "metrics", "error"]),
+    ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "gateway", "error", "clock"]),
     ("http", &["service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
 ];

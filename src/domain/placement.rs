@@ -165,9 +165,9 @@ impl Hours {
     }
 }
 
-/// A goods row as it was locked.
+/// What a placement decides from of a goods row: as it was locked, or, in the optimistic way, as it was read.
 #[derive(Clone, Debug)]
-pub struct LockedGoods {
+pub struct GoodsFacts {
     /// The dish.
     pub name: LocalText,
     /// The spec of the dish.
@@ -186,7 +186,7 @@ pub struct Facts {
     /// The merchant.
     pub shop: Shop,
     /// The goods the group asks for, as far as they exist.
-    pub goods: BTreeMap<GoodsId, LockedGoods>,
+    pub goods: BTreeMap<GoodsId, GoodsFacts>,
     /// The addresses the group asks for, as far as they exist.
     pub addresses: HashMap<(CustomerId, AddressId), AddressSnapshot>,
     /// The time of placing.

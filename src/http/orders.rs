@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::extract::{Body, Customer, Key, line, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
+use super::read;
 use super::view::{OrderView, optional_amount, pay_method};
-use super::{blocking, read};
 use crate::App;
 use crate::clock::uuid_at;
 use crate::config;
@@ -149,7 +149,7 @@ impl PlaceOrder {
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
             `empty_order`, `too_many_lines`, `bad_count`, `invalid_field`"),
         (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`: nothing was done; `outcome_unknown`: repeat with the same key"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key"),
     ),
 )]
 #[post("/v1/merchants/{m}/orders")]
@@ -163,7 +163,7 @@ pub(super) async fn place_order(
     let now = app.clock.now();
     let limits = &app.config.orders;
     let placement = body.0.checked(limits)?.into_placement(OrderId(uuid_at(now)), who.id, key.0, limits)?;
-    let outcome = blocking(&app, move |app| app.engine.place(who.merchant, &placement, now)).await?;
+    let outcome = app.engine.place(who.merchant, placement).await?;
     let (mut response, order) = match outcome {
         Outcome::Placed(order) => (HttpResponse::Created(), order),
         Outcome::Repeated(order) => (HttpResponse::Ok(), order),

@@ -1,29 +1,33 @@
 //! One group, one transaction.
 //!
-//! 1. The caller has begun a transaction for the merchant all requests belong to.
+//! 1. The caller has begun a transaction for the merchant all requests belong to, and a savepoint with it.
 //! 2. Lock the goods rows of the whole group: one statement, ascending, `FOR UPDATE`. All locks come before the first write.
-//! 3. Find the keys that are known. It must come after the locks: a twin that was faster (a retry that reached another
-//!    instance) wanted the same goods, so it has committed by now, and this statement's snapshot sees it. Looked up before, the
-//!    twin of an order that took the last unit would be refused as out of stock.
-//! 4. Read the merchant's settings and the addresses, and plan: pure, in arrival order. A key that stands twice in the group
-//!    counts the second time as a repeat of the first, if that is placed.
-//! 5. Under a savepoint, write all placed orders in bulk and take their units from stock. Should that fail, roll back to
-//!    the savepoint, then plan and write order by order, each under a savepoint of its own: one that the database refuses does
-//!    not take its neighbours down, nor anything from them.
+//! 3. Read the merchant's settings and find the keys that are known. It must come after the locks: a twin that was faster (a
+//!    retry that reached another instance) wanted the same goods, so it has committed by now, and this statement's snapshot
+//!    sees it. Looked up before, the twin of an order that took the last unit would be refused as out of stock.
+//! 4. Plan: pure, in arrival order. A key that stands twice in the group counts the second time as a repeat of the first, if
+//!    that is placed.
+//! 5. Write all placed orders in bulk and take their units from stock. Should the database refuse, go back to the
+//!    savepoint, which gives the locks back, too; so lock and read again, then plan and write order by order, each under a
+//!    savepoint of its own: one that the database refuses does not take its neighbours down, nor anything from them.
 //! 6. The caller commits, and only then answers.
 //!
-//! Failures that pass (deadlock, serialization, lock time-out, a lost connection, a twin that committed between steps 3
-//! and 5) end the transaction, and the caller runs the whole again.
+//! In the optimistic way step 2 reads without locking, and step 5 takes from a goods row only if its stock and price are what
+//! was read and it is on sale; if not, the whole is run again. Order by order it is written under locks in either way.
+//!
+//! Failures that pass (deadlock, serialization, lock time-out, a lost connection, goods that changed, a twin that committed
+//! between steps 3 and 5) end the transaction, and the caller runs the whole again.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::config::Locking;
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{Facts, Placement, RequestHash, Verdict, plan, taken};
+use crate::domain::placement::{Facts, Placement, Verdict, plan, taken};
 use crate::domain::{AddressId, CustomerId, OrderId, Refusal};
 use crate::error::Error;
-use crate::store::{self, DbError, QueryResult, SortedIds, Tx, catalog, merchants, orders, people};
+use crate::store::{Retryable, SortedIds, Tx, orders, people, placing};
 
 /// The named points of a group's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,64 +75,81 @@ enum Fate {
     Mismatched,
 }
 
+/// What steps 2 and 3 find: each request's fate, and what the new ones are planned from.
+struct Read {
+    fates: Vec<Fate>,
+    facts: Facts,
+}
+
 /// Steps 2 to 5 of the module's list.
 ///
 /// # Errors
 /// What ends the transaction. An order that cannot be written although its neighbours can is an error in its own outcome.
-pub fn place_group<'p>(
+pub fn place_group(
     tx: &mut Tx<'_>,
-    group: &[&'p Placement],
+    group: &[&Placement],
     now: DateTime<Utc>,
+    locking: Locking,
     reach: &dyn Fn(Point),
 ) -> Result<Group, Error> {
     reach(Point::Begun);
-
-    // 2.
-    let wanted = group.iter().flat_map(|placement| placement.lines.iter().map(|(id, _)| id)).collect();
-    let goods = catalog::lock_goods(tx, &wanted)?;
-    reach(Point::Locked);
-
-    // 3.
-    let fates = fates(tx, group)?;
+    let mut read = read(tx, group, now, locking, reach)?;
 
     // 4.
-    let new = |(fate, request): (&Fate, &&'p Placement)| matches!(fate, Fate::New).then_some(*request);
-    let requests: Vec<&Placement> = fates.iter().zip(group).filter_map(new).collect();
-    let merchant_id = tx.merchant();
-    let merchant = merchants::find(tx.conn(), merchant_id)?.ok_or(Error::NotFound)?;
-    let addresses = people::address_snapshots(tx.conn(), merchant_id, &addresses_wanted(&requests))?;
-    let facts = Facts { shop: merchant.shop_at(now), goods, addresses, now };
-    let verdicts = plan(&facts, &requests);
+    let requests = new_requests(&read.fates, group);
+    let verdicts = plan(&read.facts, &requests);
     reach(Point::Planned);
 
     // 5.
-    let (written, fell_back) = match write(tx, &requests, &verdicts)? {
+    let (written, fell_back) = match write(tx, &read.facts, locking, &requests, &verdicts) {
         Ok(()) => (verdicts.into_iter().map(Ok).collect(), false),
+        Err(error) if error.cause().is_some() => return Err(error),
         Err(error) => {
-            log::warn!(merchant_id:% = merchant_id, orders = requests.len(); "Writes a group order by order: {error}");
-            (write_one_by_one(tx, &facts, &requests)?, true)
+            log::warn!(merchant_id:% = tx.merchant(), orders = requests.len(); "Writes a group order by order: {error}");
+            tx.undo_all()?;
+            read = self::read(tx, group, now, Locking::Pessimistic, &|_| {})?;
+            (write_one_by_one(tx, &read.facts, &new_requests(&read.fates, group))?, true)
         }
     };
     reach(Point::Written);
 
-    let outcomes = outcomes(tx, &fates, written)?;
+    let outcomes = outcomes(tx, &read.fates, written)?;
     assert_eq!(outcomes.len(), group.len(), "every request has an outcome");
     Ok(Group { outcomes, fell_back })
 }
 
-fn fates(tx: &mut Tx<'_>, group: &[&Placement]) -> Result<Vec<Fate>, Error> {
-    let merchant = tx.merchant();
-    let asked = group.iter().map(|placement| (placement.customer_id, &placement.key));
-    let known: HashMap<(CustomerId, String), (OrderId, RequestHash)> = orders::known(tx.conn(), merchant, asked)?
-        .into_iter()
-        .map(|known| ((known.customer_id, known.key), (known.id, known.request_hash)))
-        .collect();
-    let fate = |placement: &&Placement| match known.get(&(placement.customer_id, placement.key.as_str().to_owned())) {
-        Some((id, hash)) if *hash == placement.request_hash => Fate::Stands(*id),
-        Some(_) => Fate::Mismatched,
-        None => Fate::New,
+fn read(
+    tx: &mut Tx<'_>,
+    group: &[&Placement],
+    now: DateTime<Utc>,
+    locking: Locking,
+    reach: &dyn Fn(Point),
+) -> Result<Read, Error> {
+    // 2.
+    let wanted = group.iter().flat_map(|placement| placement.lines.iter().map(|(id, _)| id)).collect();
+    let goods = match locking {
+        Locking::Pessimistic => placing::lock_goods(tx, &wanted)?,
+        Locking::Optimistic => placing::read_goods(tx, &wanted)?,
     };
-    Ok(group.iter().map(fate).collect())
+    reach(Point::Locked);
+
+    // 3.
+    let asked = group.iter().map(|placement| (placement.customer_id, &placement.key));
+    let (merchant, known) = placing::merchant_with_keys(tx, asked)?.ok_or(Error::NotFound)?;
+    let mut fates: Vec<Fate> = group.iter().map(|_| Fate::New).collect();
+    for known in known {
+        let is_same = known.request_hash == group[known.index].request_hash;
+        fates[known.index] = if is_same { Fate::Stands(known.id) } else { Fate::Mismatched };
+    }
+    let merchant_id = tx.merchant();
+    let wanted = addresses_wanted(&new_requests(&fates, group));
+    let addresses = people::address_snapshots(tx.conn(), merchant_id, &wanted)?;
+    Ok(Read { fates, facts: Facts { shop: merchant.shop_at(now), goods, addresses, now } })
+}
+
+fn new_requests<'p>(fates: &[Fate], group: &[&'p Placement]) -> Vec<&'p Placement> {
+    let new = |(fate, request): (&Fate, &&'p Placement)| matches!(fate, Fate::New).then_some(*request);
+    fates.iter().zip(group).filter_map(new).collect()
 }
 
 fn addresses_wanted(requests: &[&Placement]) -> SortedIds<(CustomerId, AddressId)> {
@@ -139,28 +160,44 @@ fn addresses_wanted(requests: &[&Placement]) -> SortedIds<(CustomerId, AddressId
     requests.iter().filter_map(address).collect()
 }
 
-/// Writes all that is placed, in bulk. The inner error is the database's refusal: then nothing is written.
-fn write(tx: &mut Tx<'_>, requests: &[&Placement], verdicts: &[Verdict]) -> Result<Result<(), DbError>, Error> {
+/// Writes all that is placed: orders, lines, what the outbox tells, and takes the units from stock.
+fn write(
+    tx: &mut Tx<'_>,
+    facts: &Facts,
+    locking: Locking,
+    requests: &[&Placement],
+    verdicts: &[Verdict],
+) -> Result<(), Error> {
     let mut placed: Vec<(&Placement, &Order)> =
         requests.iter().zip(verdicts).filter_map(|(request, verdict)| Some((*request, verdict.order()?))).collect();
     if placed.is_empty() {
-        return Ok(Ok(()));
+        return Ok(());
     }
     // Two groups that share keys insert them in the same order, so they cannot wait for each other in a ring.
     placed.sort_by_key(|(request, _)| (request.customer_id, &request.key));
-    match tx.savepoint(|tx| write_orders(tx, &placed)) {
-        Err(error) if store::cause(&error).is_some() => Err(error.into()),
-        result => Ok(result),
+    placing::insert_orders(tx, &placed)?;
+    let taken = taken(placed.iter().map(|(_, order)| *order));
+    match locking {
+        Locking::Pessimistic => {
+            let rows = placing::take(tx, &taken)?;
+            assert_eq!(rows, taken.len(), "the plan saw these rows locked, so what it takes is there");
+        }
+        Locking::Optimistic => {
+            if placing::take_unchanged(tx, &taken, &facts.goods)? != taken.len() {
+                return Err(Error::StockChanged);
+            }
+        }
     }
+    Ok(())
 }
 
 /// Plans and writes one request after the other. One that the database refuses is left out of what follows, as if it had
-/// never been in the group: it takes neither stock nor key from its neighbours.
+/// never been in the group: it takes neither stock nor key from its neighbours. In either way the goods are locked here.
 fn write_one_by_one(
     tx: &mut Tx<'_>,
     facts: &Facts,
     requests: &[&Placement],
-) -> Result<Vec<Result<Verdict, DbError>>, Error> {
+) -> Result<Vec<Result<Verdict, Error>>, Error> {
     let mut kept: Vec<usize> = Vec::with_capacity(requests.len());
     let mut written = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
@@ -170,8 +207,11 @@ fn write_one_by_one(
             Verdict::RepeatOf(first) => Verdict::RepeatOf(kept[first]),
             other => other,
         };
-        written.push(match write(tx, &[*request], std::slice::from_ref(&verdict))? {
+        let result =
+            tx.savepoint(|tx| write(tx, facts, Locking::Pessimistic, &[*request], std::slice::from_ref(&verdict)));
+        written.push(match result {
             Ok(()) => Ok(verdict),
+            Err(error) if error.cause().is_some() => return Err(error),
             Err(error) => {
                 kept.pop();
                 Err(error)
@@ -181,20 +221,11 @@ fn write_one_by_one(
     Ok(written)
 }
 
-/// Writes orders, lines and history, and takes the units from stock.
-fn write_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryResult<()> {
-    orders::insert(tx, placed)?;
-    let taken = taken(placed.iter().map(|(_, order)| *order));
-    let rows = catalog::take(tx, &taken)?;
-    // The plan saw these rows locked, so the guard cannot bite; if it does, nothing of this may stand.
-    if rows == taken.len() { Ok(()) } else { Err(DbError::NotFound) }
-}
-
 /// What is answered to each request of the group.
 fn outcomes(
     tx: &mut Tx<'_>,
     fates: &[Fate],
-    written: Vec<Result<Verdict, DbError>>,
+    written: Vec<Result<Verdict, Error>>,
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let stands = |fate: &Fate| if let Fate::Stands(id) = fate { Some(*id) } else { None };
     let standing: Vec<OrderId> = fates.iter().filter_map(stands).collect();
@@ -212,7 +243,7 @@ fn outcomes(
                 other => Err(Error::Internal(format!("a repeat of what was not placed: {other:?}"))),
             },
             Ok(Verdict::Mismatched) => Ok(Outcome::Mismatched),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         });
     }
     let mut new = new.into_iter();

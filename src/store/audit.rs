@@ -84,24 +84,26 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "history_is_a_chain",
-        promise: "every change of state is one row, numbered without gaps, whose from is the previous row's to",
+        promise: "every change of state after the placing is one row, numbered without gaps, whose from is the previous row's to",
         sql: "SELECT merchant_id, format('order %s event %s', order_id, seq) AS item,
-                  format('number %s, from %s after %s', number, coalesce(from_state, 'nothing'), coalesce(previous, 'nothing')) AS finding
+                  format('number %s, from %s after %s', number, from_state, coalesce(previous, 'the placing')) AS finding
               FROM (SELECT merchant_id, order_id, seq, from_state,
                         lag(to_state) OVER history AS previous, row_number() OVER history AS number
                     FROM order_events WINDOW history AS (PARTITION BY merchant_id, order_id ORDER BY seq)) e
-              WHERE number <> seq OR from_state IS DISTINCT FROM previous",
+              WHERE number <> seq OR from_state <> previous
+                  OR previous IS NULL AND from_state NOT IN ('pending_payment', 'pending_accept')",
     },
     Check {
         name: "history_ends_in_the_state",
-        promise: "an order stands where the last row of its history says",
+        promise: "an order stands where the last row of its history says, or, without one, where it was placed",
         sql: "SELECT o.merchant_id, 'order ' || o.id AS item,
-                  format('state is %s, history ends in %s', o.state, coalesce(e.to_state, 'nothing')) AS finding
+                  format('state is %s, history ends in %s', o.state, coalesce(e.to_state, 'the placing')) AS finding
               FROM orders o
               LEFT JOIN (SELECT DISTINCT ON (merchant_id, order_id) merchant_id, order_id, to_state
                          FROM order_events ORDER BY merchant_id, order_id, seq DESC) e
                   ON e.merchant_id = o.merchant_id AND e.order_id = o.id
-              WHERE o.state IS DISTINCT FROM e.to_state",
+              WHERE o.state <> e.to_state
+                  OR e.to_state IS NULL AND o.state NOT IN ('pending_payment', 'pending_accept')",
     },
     Check {
         name: "terminal_states_stay",
@@ -112,7 +114,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "nothing_belongs_to_a_stranger",
-        promise: "orders, lines, history and stock moves belong to a customer, an order, goods of the same merchant",
+        promise: "orders, lines, history, outbox and stock moves belong to a customer, an order, goods of the same merchant",
         sql: "SELECT o.merchant_id, 'order ' || o.id AS item, 'no customer ' || o.customer_id AS finding
               FROM orders o WHERE NOT EXISTS
                   (SELECT FROM customers c WHERE c.merchant_id = o.merchant_id AND c.id = o.customer_id)
@@ -125,6 +127,10 @@ pub const CHECKS: &[Check] = &[
               SELECT e.merchant_id, format('event %s of order %s', e.seq, e.order_id), 'no such order'
               FROM order_events e
               WHERE NOT EXISTS (SELECT FROM orders o WHERE o.merchant_id = e.merchant_id AND o.id = e.order_id)
+              UNION ALL
+              SELECT b.merchant_id, 'outbox row ' || b.id, 'no such order'
+              FROM outbox b
+              WHERE NOT EXISTS (SELECT FROM orders o WHERE o.merchant_id = b.merchant_id AND o.id = b.order_id)
               UNION ALL
               SELECT m.merchant_id, format('stock move %s of goods %s', m.id, m.goods_id), 'no such goods'
               FROM stock_moves m

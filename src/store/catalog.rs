@@ -1,98 +1,15 @@
 //! The menu: categories, products and the goods that are sold and stocked.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Integer};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::rows::{corrupt, money};
 use super::schema::{categories, goods, products, stock_moves};
-use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
+use super::{Conn, QueryResult, Tx};
 use crate::domain::money::Money;
-use crate::domain::placement::LockedGoods;
 use crate::domain::{GoodsId, LocalText, MerchantId};
-
-/// Locks the goods rows `ids` in ascending order until the transaction ends, and reads what a placement needs of them.
-/// Ids this merchant does not have are absent from the answer.
-pub fn lock_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<BTreeMap<GoodsId, LockedGoods>> {
-    tx.enter(LockRank::Goods);
-    let merchant_id = tx.merchant.0;
-    let ids: Vec<i64> = ids.as_slice().iter().map(|id| id.0).collect();
-    // The names come by subselects: FOR UPDATE would lock the rows of a join, too.
-    let product =
-        products::table.filter(products::merchant_id.eq(merchant_id)).filter(products::id.eq(goods::product_id));
-    type Row = (i64, Option<String>, Option<String>, String, String, Decimal, i32, bool);
-    let rows: Vec<Row> = goods::table
-        .filter(goods::merchant_id.eq(merchant_id))
-        .filter(goods::id.eq_any(ids))
-        .order(goods::id.asc())
-        .select((
-            goods::id,
-            product.select(products::name_zh).single_value(),
-            product.select(products::name_en).single_value(),
-            goods::spec_zh,
-            goods::spec_en,
-            goods::price,
-            goods::stock,
-            goods::on_sale,
-        ))
-        .for_update()
-        .load(tx.conn)?;
-    rows.into_iter()
-        .map(|(id, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale)| {
-            let locked = LockedGoods {
-                name: LocalText::new(name_zh.unwrap_or_default(), name_en.unwrap_or_default()),
-                spec: LocalText::new(spec_zh, spec_en),
-                price: money(price).map_err(corrupt)?,
-                stock: u32::try_from(stock).map_err(|error| corrupt(error.into()))?,
-                on_sale,
-            };
-            Ok((GoodsId(id), locked))
-        })
-        .collect()
-}
-
-/// `UPDATE goods … FROM unnest(ids, counts)`: see [`take`].
-struct Take {
-    merchant_id: i64,
-    ids: Vec<i64>,
-    counts: Vec<i32>,
-}
-
-impl QueryId for Take {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<diesel::pg::Pg> for Take {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, diesel::pg::Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE goods SET stock = stock - taken.count, sales = sales + taken.count FROM unnest(");
-        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Integer>, _>(&self.counts)?;
-        out.push_sql(") AS taken (id, count) WHERE merchant_id = ");
-        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-        out.push_sql(" AND goods.id = taken.id AND stock >= taken.count");
-        Ok(())
-    }
-}
-
-impl RunQueryDsl<Conn> for Take {}
-
-/// Takes units from stock and adds them to sales, each row only if it has that many left. Returns how many rows had.
-pub fn take(tx: &mut Tx<'_>, taken: &BTreeMap<GoodsId, u32>) -> QueryResult<usize> {
-    let count = |count: &u32| i32::try_from(*count).expect("taken from stock, which is an i32");
-    Take {
-        merchant_id: tx.merchant.0,
-        ids: taken.keys().map(|id| id.0).collect(),
-        counts: taken.values().map(count).collect(),
-    }
-    .execute(tx.conn)
-}
 
 /// A category of the menu.
 #[derive(Debug, Queryable)]

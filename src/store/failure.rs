@@ -30,8 +30,8 @@ pub struct CommitUnknown;
 
 /// An error of a transaction, as far as the store must understand it.
 pub trait Retryable: From<DbError> + From<Unavailable> + From<CommitUnknown> {
-    /// The database's own error, where there is one inside.
-    fn database(&self) -> Option<&DbError>;
+    /// Why it may succeed when it runs again, if it may.
+    fn cause(&self) -> Option<Cause>;
 }
 
 /// Why a transaction failed that nothing is wrong with: it may succeed when it runs again.
@@ -45,6 +45,8 @@ pub enum Cause {
     LockTimeout,
     /// An order with the same key was committed in between; the next attempt finds it.
     Twin,
+    /// Goods changed between reading them without a lock and taking from them.
+    StockChanged,
     /// The connection broke before the commit was sent.
     ConnectionLost,
     /// 57014: a statement took longer than `database.statement_timeout_ms`, mostly because it waited for several locks.
@@ -59,6 +61,7 @@ impl Cause {
             Self::Serialization => "serialization",
             Self::LockTimeout => "lock_timeout",
             Self::Twin => "twin",
+            Self::StockChanged => "stock_changed",
             Self::ConnectionLost => "connection_lost",
             Self::StatementTimeout => "statement_timeout",
         }
@@ -67,7 +70,12 @@ impl Cause {
     /// Whether it is worth running the transaction again at once. Who has waited that long already is answered instead.
     pub const fn passes(self) -> bool {
         match self {
-            Self::Deadlock | Self::Serialization | Self::LockTimeout | Self::Twin | Self::ConnectionLost => true,
+            Self::Deadlock
+            | Self::Serialization
+            | Self::LockTimeout
+            | Self::Twin
+            | Self::StockChanged
+            | Self::ConnectionLost => true,
             Self::StatementTimeout => false,
         }
     }

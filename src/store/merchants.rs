@@ -55,7 +55,7 @@ impl Merchant {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = merchants, check_for_backend(diesel::pg::Pg))]
-struct Row {
+pub(super) struct Row {
     id: i64,
     name_zh: String,
     name_en: String,

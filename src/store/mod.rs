@@ -13,6 +13,7 @@ pub mod merchants;
 pub mod migrations;
 pub mod orders;
 pub mod people;
+pub mod placing;
 
 mod bulk;
 mod failure;
@@ -23,12 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::Connection;
-use diesel::connection::SimpleConnection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::ConnectionManager;
 use r2d2::{CustomizeConnection, NopErrorHandler, Pool, PooledConnection};
 
 pub use self::failure::{Cause, CommitUnknown, Retryable, Unavailable, cause, violates};
-use crate::config::Database;
+use crate::config::{Database, Secret};
 use crate::domain::MerchantId;
 use crate::metrics::{CodeLabels, Metrics};
 
@@ -39,17 +40,26 @@ pub type DbError = diesel::result::Error;
 /// What a store function returns.
 pub type QueryResult<T> = diesel::QueryResult<T>;
 
+/// The savepoint that [`Store::write_on`] begins with.
+macro_rules! begun {
+    () => {
+        "begun"
+    };
+}
+
 type Pooled = PooledConnection<ConnectionManager<Conn>>;
 
 /// The way to the database.
 pub struct Store {
     pool: Pool<ConnectionManager<Conn>>,
+    url: Secret,
+    session: Session,
     attempts_max: u32,
     metrics: Arc<Metrics>,
 }
 
-/// The session settings every pooled connection starts with.
-#[derive(Debug)]
+/// The session settings every connection of the service starts with.
+#[derive(Clone, Copy, Debug)]
 struct Session {
     lock_timeout_ms: u64,
     statement_timeout_ms: u64,
@@ -79,19 +89,18 @@ impl Store {
         let mut first = connect(url)?;
         failure::require_english(&mut first)?;
         drop(first);
+        let session =
+            Session { lock_timeout_ms: config.lock_timeout_ms, statement_timeout_ms: config.statement_timeout_ms };
         let pool = Pool::builder()
             .max_size(config.pool_size)
             .min_idle(Some(1))
             // Whoever waits in vain reports the reason, once; the pool itself would repeat it at every try.
             .error_handler(Box::new(NopErrorHandler))
             .connection_timeout(Duration::from_millis(config.connect_timeout_ms))
-            .connection_customizer(Box::new(Session {
-                lock_timeout_ms: config.lock_timeout_ms,
-                statement_timeout_ms: config.statement_timeout_ms,
-            }))
+            .connection_customizer(Box::new(session))
             .build(ConnectionManager::new(with_timeouts(url)))
             .map_err(|error| Unavailable(error.to_string()))?;
-        Ok(Self { pool, attempts_max: config.attempts_max, metrics })
+        Ok(Self { pool, url: url.to_owned().into(), session, attempts_max: config.attempts_max, metrics })
     }
 
     /// The pool that holds `merchant`'s rows: the only way to a connection that changes any. One server holds every merchant today.
@@ -132,38 +141,83 @@ impl Store {
         merchant: MerchantId,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut attempt = 1;
+        self.repeated(merchant, || transaction(&mut *checkout(self.pool_for(merchant))?, "BEGIN", merchant, &mut work))
+    }
+
+    /// As [`Store::write`], on a connection outside the pool. The transaction begins with a savepoint, in the same message, to
+    /// which [`Tx::undo_all`] returns.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_on<T, E: Retryable>(
+        &self,
+        own: &mut OwnConnection,
+        merchant: MerchantId,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.repeated(merchant, || {
+            let mut conn = match own.0.take() {
+                Some(conn) => conn,
+                None => self.connect_own()?,
+            };
+            let result = transaction(&mut conn, concat!("BEGIN; SAVEPOINT ", begun!()), merchant, &mut work);
+            // A connection that broke is not put back, nor one whose transaction panicked.
+            if !AnsiTransactionManager::is_broken_transaction_manager(&mut conn) {
+                own.0 = Some(conn);
+            }
+            result
+        })
+    }
+
+    fn connect_own(&self) -> Result<Conn, Unavailable> {
+        let mut conn = connect(self.url.expose())?;
+        self.session.on_acquire(&mut conn).map_err(|error| Unavailable(error.to_string()))?;
+        Ok(conn)
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or has failed `attempts_max` times.
+    fn repeated<T, E: Retryable>(
+        &self,
+        merchant: MerchantId,
+        mut attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut number = 1;
         loop {
-            let result = self.attempt(merchant, &mut work);
-            let cause = result.as_ref().err().and_then(Retryable::database).and_then(cause);
-            let Some(cause) = cause.filter(|cause| cause.passes() && attempt < self.attempts_max) else {
+            let result = attempt();
+            let cause = result.as_ref().err().and_then(Retryable::cause);
+            let Some(cause) = cause.filter(|cause| cause.passes() && number < self.attempts_max) else {
                 return result;
             };
             self.metrics.transaction_retries.get_or_create(&CodeLabels { code: cause.code() }).inc();
-            log::debug!(merchant_id:% = merchant, attempt; "Runs a transaction again: {}", cause.code());
-            std::thread::sleep(failure::pause(attempt));
-            attempt += 1;
+            log::debug!(merchant_id:% = merchant, attempt = number; "Runs a transaction again: {}", cause.code());
+            std::thread::sleep(failure::pause(number));
+            number += 1;
         }
     }
+}
 
-    fn attempt<T, E: Retryable>(
-        &self,
-        merchant: MerchantId,
-        work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut conn = checkout(self.pool_for(merchant))?;
-        let mut worked = false;
-        let result: Result<T, E> = conn.transaction(|conn| {
-            let value = work(&mut Tx { conn, merchant, rank: None })?;
-            worked = true;
-            Ok(value)
-        });
-        match result {
-            // Only the commit was left to fail. Without its answer nobody knows whether it took effect.
-            Err(error) if worked && error.database().and_then(cause) == Some(Cause::ConnectionLost) => {
-                Err(E::from(CommitUnknown))
-            }
-            other => other,
+/// A connection outside the pool, for one owner. Made when it is first used, and again after it broke.
+#[derive(Default)]
+pub struct OwnConnection(Option<Conn>);
+
+fn transaction<T, E: Retryable>(
+    conn: &mut Conn,
+    begin: &str,
+    merchant: MerchantId,
+    work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    AnsiTransactionManager::begin_transaction_sql(conn, begin)?;
+    match work(&mut Tx { conn, merchant, rank: None }) {
+        Ok(value) => match AnsiTransactionManager::commit_transaction(conn) {
+            Ok(()) => Ok(value),
+            // Without the commit's answer nobody knows whether it took effect.
+            Err(error) if cause(&error) == Some(Cause::ConnectionLost) => Err(E::from(CommitUnknown)),
+            Err(error) => Err(error.into()),
+        },
+        Err(error) => {
+            // A rollback fails only with its connection, which then shows as broken; the first error tells why.
+            let _ = AnsiTransactionManager::rollback_transaction(conn);
+            Err(error)
         }
     }
 }
@@ -235,11 +289,21 @@ impl Tx<'_> {
         self.rank = Some(rank);
     }
 
+    /// Goes back to the first moment of a transaction that began with a savepoint: what was written is undone, and what was
+    /// locked is free.
+    ///
+    /// # Errors
+    /// When the transaction did not begin with one.
+    pub fn undo_all(&mut self) -> QueryResult<()> {
+        self.rank = None;
+        self.conn.batch_execute(concat!("ROLLBACK TO SAVEPOINT ", begun!()))
+    }
+
     /// Runs `work` under a savepoint: when it fails, all it wrote is undone and the transaction can go on.
     ///
     /// # Errors
     /// Whatever `work` returns.
-    pub fn savepoint<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> QueryResult<T>) -> QueryResult<T> {
+    pub fn savepoint<T, E: From<DbError>>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         let (merchant, rank) = (self.merchant, &mut self.rank);
         self.conn.transaction(|conn| {
             let mut inner = Tx { conn, merchant, rank: *rank };

@@ -70,7 +70,7 @@ diesel::table! {
         merchant_id -> Int8,
         order_id -> Uuid,
         seq -> Int4,
-        from_state -> Nullable<Text>,
+        from_state -> Text,
         to_state -> Text,
         actor -> Text,
         reason -> Nullable<Text>,
@@ -119,6 +119,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    outbox (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Int8,
+        order_id -> Uuid,
+        kind -> Text,
+        happened_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     products (merchant_id, id) {
         merchant_id -> Int8,
         id -> Int8,
@@ -153,6 +163,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     order_events,
     order_lines,
     orders,
+    outbox,
     products,
     stock_moves,
 );

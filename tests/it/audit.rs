@@ -32,17 +32,13 @@ const CORRUPTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "history_is_a_chain",
-        "UPDATE order_events SET seq = 2, from_state = 'ready'",
-        "event 2: number 1, from ready after nothing",
+        "INSERT INTO order_events SELECT merchant_id, id, 2, 'ready', state, 'staff', NULL, placed_at FROM orders",
+        "event 2: number 1, from ready after the placing",
     ),
-    (
-        "history_ends_in_the_state",
-        "UPDATE orders SET state = 'ready'",
-        "state is ready, history ends in pending_payment",
-    ),
+    ("history_ends_in_the_state", "UPDATE orders SET state = 'ready'", "state is ready, history ends in the placing"),
     (
         "terminal_states_stay",
-        "INSERT INTO order_events SELECT merchant_id, order_id, 2, 'cancelled', 'ready', 'staff', NULL, happened_at FROM order_events",
+        "INSERT INTO order_events SELECT merchant_id, id, 2, 'cancelled', 'ready', 'staff', NULL, placed_at FROM orders",
         "event 2: from cancelled to ready",
     ),
     (

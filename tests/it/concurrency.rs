@@ -7,10 +7,13 @@ use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use rowlock::placement::Point;
+use rowlock::domain::placement::Placement;
+use rowlock::domain::{CustomerId, GoodsId, MerchantId};
+use rowlock::placement::{Outcome, Point};
+use rowlock::store::{SortedIds, placing};
 use serde_json::json;
 
-use crate::harness::{Freezer, Setup, TestApp, number, order};
+use crate::harness::{Freezer, Setup, TestApp, noon, number, order, placement};
 
 /// How many placements wait for somebody's goods.
 const WAITING: &str = "SELECT count(*) AS value FROM pg_stat_activity
@@ -19,13 +22,14 @@ const WAITING: &str = "SELECT count(*) AS value FROM pg_stat_activity
 /// Ends every connection of the service.
 const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rowlock'";
 
-/// 200 customers want 1 to 3 of each of three goods, in lines of random order; 100 of each are there.
+/// 200 customers want 1 to 3 of each of three goods, in lines of random order, at two instances; 100 of each are there.
 #[actix_web::test]
 async fn what_fits_is_sold_and_no_more() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let app = TestApp::start();
+    let other = app.beside(Setup::default());
     let wanted: Vec<Vec<(i64, i64)>> = (0..200)
         .map(|_| {
             let mut goods = vec![1, 2, 3];
@@ -35,7 +39,7 @@ async fn what_fits_is_sold_and_no_more() {
         })
         .collect();
     let place = |(number, lines): (usize, &Vec<(i64, i64)>)| {
-        let (app, body) = (&app, order(lines));
+        let (app, body) = (if number % 2 == 0 { &app } else { &other }, order(lines));
         async move { app.customer(&format!("customer {number}")).await.place("the-order", &body).await }
     };
     let answers = join_all(wanted.iter().enumerate().map(place)).await;
@@ -55,16 +59,20 @@ async fn what_fits_is_sold_and_no_more() {
         assert!(lines.iter().any(|(goods, count)| app.stock(*goods) < *count), "{lines:?}: {}", answer.text);
     }
     assert!(sold.values().any(|sold| *sold > 95), "the test sells out: {sold:?}");
-    let retries = app.get("/metrics").await.text;
-    assert!(!retries.contains("code=\"deadlock\""), "goods are locked in order");
+    for instance in [&app, &other] {
+        assert!(!instance.get("/metrics").await.text.contains("code=\"deadlock\""), "goods are locked in order");
+    }
 }
 
 #[actix_web::test]
 async fn one_key_fifty_times_at_once_is_one_order() {
     let app = TestApp::start();
+    let other = app.beside(Setup::default());
     let alice = app.customer("alice").await;
+    let elsewhere = alice.at(&other);
     let body = order(&[(1, 100)]);
-    let answers = join_all((0..50).map(|_| alice.place("key", &body))).await;
+    let answers =
+        join_all((0..50).map(|number| if number % 2 == 0 { &alice } else { &elsewhere }.place("key", &body))).await;
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 49, "{statuses:?}");
@@ -73,19 +81,21 @@ async fn one_key_fifty_times_at_once_is_one_order() {
     assert_eq!((app.count("orders"), app.stock(1)), (1, 0));
 }
 
-/// The twin of an order that takes the last units, begun before that order is committed. It must look for its key when it
+/// The twin of an order that takes the last units, begun at another instance before that order is committed. It must look for its key when it
 /// has the lock: a moment earlier there is no such key, and a moment later nothing is left.
 #[actix_web::test]
 async fn the_twin_of_the_last_unit_is_a_repeat() {
     let freezer = Freezer::at(Point::Written);
     let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let other = app.beside(Setup::default());
     let alice = app.customer("alice").await;
+    let elsewhere = alice.at(&other);
     let body = order(&[(1, 100)]);
     let (first, twin, ()) = tokio::join!(
         alice.place("key", &body),
         async {
             freezer.wait().await;
-            alice.place("key", &body).await
+            elsewhere.place("key", &body).await
         },
         async {
             until(|| number(&mut app.conn(), WAITING) == 1).await;
@@ -99,10 +109,13 @@ async fn the_twin_of_the_last_unit_is_a_repeat() {
 #[actix_web::test]
 async fn one_key_for_different_orders_at_once_is_one_order() {
     let app = TestApp::start();
+    let other = app.beside(Setup::default());
     let alice = app.customer("alice").await;
+    let elsewhere = alice.at(&other);
     // Different goods: no lock keeps these apart, only the key does.
     let bodies: Vec<_> = (0..40).map(|number| order(&[(1 + number % 4, 1)])).collect();
-    let answers = join_all(bodies.iter().map(|body| alice.place("key", body))).await;
+    let place = |number: usize| [&alice, &elsewhere][usize::from(number % 3 == 0)].place("key", &bodies[number]);
+    let answers = join_all((0..bodies.len()).map(place)).await;
     for answer in &answers {
         let status = answer.status.as_u16();
         assert!(
@@ -115,12 +128,15 @@ async fn one_key_for_different_orders_at_once_is_one_order() {
     assert_eq!(app.count("orders"), 1);
 }
 
-/// The lock itself: a placement that stands before its commit holds up one on the same goods and no other.
+/// The lock itself: a placement that stands before its commit holds up one on the same goods and no other, be it of another
+/// instance or of its own.
 #[actix_web::test]
 async fn a_placement_waits_for_the_same_goods_only() {
     let freezer = Freezer::at(Point::Written);
     let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let other_instance = app.beside(Setup::default());
     let (alice, bob, carol) = (app.customer("alice").await, app.customer("bob").await, app.customer("carol").await);
+    let bob_elsewhere = bob.at(&other_instance);
     let (first, second, other) = (order(&[(1, 60), (2, 1)]), order(&[(3, 1), (1, 60)]), order(&[(3, 1)]));
 
     let mut frozen = std::pin::pin!(alice.place("k", &first));
@@ -128,18 +144,23 @@ async fn a_placement_waits_for_the_same_goods_only() {
         answer = &mut frozen => panic!("not frozen: {}", answer.text),
         () = freezer.wait() => {}
     }
-    assert_eq!(carol.place("k", &other).await.status, 201, "other goods are not waited for");
-    let mut waiter = std::pin::pin!(bob.place("k", &second));
+    for (instance, key) in [(&app, "here"), (&other_instance, "there")] {
+        assert_eq!(carol.at(instance).place(key, &other).await.status, 201, "other goods are not waited for");
+    }
+    let mut waiter = std::pin::pin!(bob_elsewhere.place("k", &second));
+    let mut neighbour = std::pin::pin!(bob.place("n", &second));
     tokio::select! {
         answer = &mut waiter => panic!("did not wait: {}", answer.text),
+        answer = &mut neighbour => panic!("did not wait: {}", answer.text),
         () = until(|| number(&mut app.conn(), WAITING) == 1) => {}
     }
     freezer.release();
     assert_eq!(frozen.await.status, 201);
     // Bob sees what Alice left.
-    let answer = waiter.await;
-    assert_eq!(answer.refusal(), (409, "out_of_stock".into()));
-    assert_eq!(answer.json()["short"], json!([{ "goods_id": 1, "wanted": 60, "left": 40 }]));
+    for answer in [waiter.await, neighbour.await] {
+        assert_eq!(answer.refusal(), (409, "out_of_stock".into()));
+        assert_eq!(answer.json()["short"], json!([{ "goods_id": 1, "wanted": 60, "left": 40 }]));
+    }
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
@@ -236,12 +257,14 @@ async fn a_client_that_left_before_the_answer_finds_its_order() {
     let freezer = Freezer::at(Point::Committed);
     let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
     let alice = app.customer("alice").await;
+    let other = app.beside(Setup::default());
+    let elsewhere = alice.at(&other);
     let body = order(&[(1, 1)]);
     tokio::select! {
         answer = alice.place("k", &body) => panic!("answered: {}", answer.text),
         () = freezer.wait() => {}
     }
-    let repeated = alice.place("k", &body).await;
+    let repeated = elsewhere.place("k", &body).await;
     freezer.release();
     assert_eq!(repeated.status, 200, "{}", repeated.text);
     assert_eq!((app.count("orders"), app.stock(1)), (1, 99));
@@ -256,8 +279,10 @@ async fn a_vanished_instance_loses_its_locks() {
         ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "400"),
         ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "20"),
     ];
-    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), variables, ..Setup::default() });
-    let (alice, bob) = (app.customer("alice").await, app.customer("bob").await);
+    let app =
+        TestApp::with(Setup { probe: Some(freezer.probe.clone()), variables: variables.clone(), ..Setup::default() });
+    let other = app.beside(Setup { variables, ..Setup::default() });
+    let (alice, bob) = (app.customer("alice").await, other.customer("bob").await);
     let body = order(&[(1, 1)]);
     let mut vanished = std::pin::pin!(alice.place("k", &body));
     tokio::select! {
@@ -291,47 +316,25 @@ async fn waiting_too_long_in_all_is_answered_503() {
     assert_eq!(alice.place("k", &body).await.status, 201);
 }
 
-/// A group of several, as the engine will form them: each order has its own outcome.
+/// A group of several: each order has its own outcome.
 #[actix_web::test]
 async fn a_group_is_as_good_as_its_orders_one_by_one() {
-    use rowlock::domain::order::{Fulfilment, PayMethod};
-    use rowlock::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
-    use rowlock::domain::{CustomerId, GoodsId, MerchantId, OrderId};
-    use rowlock::placement::Outcome;
-
     let app = TestApp::start();
-    app.customer("alice").await;
-    let customer = app.app.store.read_any(|conn| {
-        rowlock::store::people::find_customer(conn, MerchantId(1), "sandbox", "alice")
-            .map_err(rowlock::error::Error::from)
-    });
-    let customer_id = customer.unwrap().unwrap();
-    let now = app.clock.now();
-    let placement = |key: &str, customer_id: CustomerId, count: i64, hash: u8| Placement {
-        id: OrderId(rowlock::clock::uuid_at(now)),
-        customer_id,
-        key: IdempotencyKey::new(key).unwrap(),
-        request_hash: [hash; 32],
-        lines: WantedLines::new(&[(GoodsId(1), count)], Limits { lines_max: 5, count_max: 999 }).unwrap(),
-        fulfilment: Fulfilment::Pickup,
-        pay_method: PayMethod::Cash,
-        expected_total: None,
-        remark: String::new(),
-    };
+    let alice = app.customer_id("alice").await;
     let nobody = CustomerId(uuid::Uuid::nil());
     let group = [
-        placement("a", customer_id, 60, 1),
-        placement("a", customer_id, 60, 1),
-        placement("a", customer_id, 60, 2),
+        placement(alice, "a", &[(1, 60)]),
+        placement(alice, "a", &[(1, 60)]),
+        placement(alice, "a", &[(1, 61)]),
         // The database refuses this one: its customer does not exist. Its neighbours do not notice.
-        placement("b", nobody, 5, 1),
-        placement("c", customer_id, 38, 1),
-        placement("d", customer_id, 3, 1),
+        placement(nobody, "b", &[(1, 5)]),
+        placement(alice, "c", &[(1, 38)]),
+        placement(alice, "d", &[(1, 3)]),
         // Refused above, so the key is free.
-        placement("d", customer_id, 2, 2),
+        placement(alice, "d", &[(1, 2)]),
     ];
     let place = |group: &[Placement]| {
-        let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), now).unwrap();
+        let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), noon()).unwrap();
         let name = |outcome: Result<Outcome, _>| match outcome {
             Ok(Outcome::Placed(order)) => format!("placed {}", order.total),
             Ok(Outcome::Repeated(order)) => format!("repeated {}", order.total),
@@ -355,15 +358,12 @@ async fn a_group_is_as_good_as_its_orders_one_by_one() {
 /// Who locks out of rank panics in its own test instead of deadlocking at lunch; the transaction and its connection go.
 #[actix_web::test]
 async fn locks_out_of_rank_panic() {
-    use rowlock::domain::{GoodsId, MerchantId};
-    use rowlock::store::{SortedIds, catalog};
-
     let app = TestApp::start();
     let lock = |id| [GoodsId(id)].into_iter().collect::<SortedIds<_>>();
     let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         app.app.store.write(MerchantId(1), |tx| -> Result<(), rowlock::error::Error> {
-            catalog::lock_goods(tx, &lock(2))?;
-            catalog::lock_goods(tx, &lock(1))?;
+            placing::lock_goods(tx, &lock(2))?;
+            placing::lock_goods(tx, &lock(1))?;
             Ok(())
         })
     }));

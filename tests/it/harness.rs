@@ -20,11 +20,15 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
-use rowlock::clock::Clock;
+use rowlock::clock::{Clock, uuid_at};
 use rowlock::config::Config;
+use rowlock::domain::order::{Fulfilment, PayMethod};
+use rowlock::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
+use rowlock::domain::{CustomerId, GoodsId, MerchantId, OrderId};
 use rowlock::embedded_pg::{Cluster, Options};
+use rowlock::error::Error;
 use rowlock::placement::{Point, Probe};
-use rowlock::store::{audit, migrations};
+use rowlock::store::{audit, migrations, people};
 use rowlock::{App, Parts, http};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -149,12 +153,13 @@ pub(crate) fn words(conn: &mut PgConnection, sql: &str) -> Vec<String> {
 pub(crate) struct Setup {
     pub(crate) probe: Option<Probe>,
     pub(crate) variables: Vec<(&'static str, &'static str)>,
-    pub(crate) database: Option<TestDatabase>,
+    /// Another instance's database, for a second one beside it.
+    pub(crate) database: Option<Arc<TestDatabase>>,
 }
 
 /// A server on a database of its own.
 pub(crate) struct TestApp {
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
     pub(crate) clock: Clock,
     pub(crate) app: Data<App>,
     pub(crate) address: String,
@@ -175,7 +180,7 @@ impl TestApp {
 
     pub(crate) fn with(setup: Setup) -> Self {
         let _ = env_logger::Builder::new().parse_filters("warn").is_test(true).try_init();
-        let database = setup.database.unwrap_or_else(|| TestDatabase::clone_of("template"));
+        let database = setup.database.unwrap_or_else(|| Arc::new(TestDatabase::clone_of("template")));
         let limits = [
             ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_PER_SECOND", "100000"),
             ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_BURST", "100000"),
@@ -203,6 +208,11 @@ impl TestApp {
         Self { database, clock, app, address, client, server: Some((handle, thread)), audit_at_end: true }
     }
 
+    /// A second instance of the service on the same database.
+    pub(crate) fn beside(&self, setup: Setup) -> Self {
+        Self::with(Setup { database: Some(Arc::clone(&self.database)), ..setup })
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.address))
     }
@@ -221,6 +231,13 @@ impl TestApp {
         let session = Answer::of(self.request(Method::POST, &path).json(&json!({ "code": name }))).await;
         assert_eq!(session.status, StatusCode::CREATED, "{}", session.text);
         Customer { app: self, merchant, token: session.json()["token"].as_str().unwrap().to_owned() }
+    }
+
+    /// The id of a customer of shop 1.
+    pub(crate) async fn customer_id(&self, name: &str) -> CustomerId {
+        self.customer(name).await;
+        let find = |conn: &mut PgConnection| people::find_customer(conn, MerchantId(1), "sandbox", name);
+        self.app.store.read_any(|conn| find(conn).map_err(Error::from)).unwrap().unwrap()
     }
 
     pub(crate) fn conn(&self) -> PgConnection {
@@ -258,6 +275,10 @@ impl Drop for TestApp {
             drop(handle.stop(false));
             let _ = thread.join();
         }
+        if std::thread::panicking() {
+            // Its lanes may be frozen for good.
+            std::mem::forget(self.app.clone());
+        }
         if self.audit_at_end && !std::thread::panicking() {
             assert_eq!(self.audit(), Vec::<String>::new(), "the audit after the test");
         }
@@ -272,7 +293,12 @@ pub(crate) struct Customer<'a> {
     pub(crate) token: String,
 }
 
-impl Customer<'_> {
+impl<'a> Customer<'a> {
+    /// The same customer at another instance.
+    pub(crate) fn at(&self, app: &'a TestApp) -> Self {
+        Self { app, ..self.clone() }
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.app.request(method, &format!("/v1/merchants/{}{path}", self.merchant)).bearer_auth(&self.token)
     }
@@ -295,6 +321,23 @@ impl Customer<'_> {
 pub(crate) fn order(lines: &[(i64, i64)]) -> Value {
     let lines: Vec<Value> = lines.iter().map(|(goods, count)| json!({ "goods_id": goods, "count": count })).collect();
     json!({ "lines": lines, "fulfilment": { "kind": "pickup" }, "pay_method": "sandbox" })
+}
+
+/// The same as the engine takes it: a request whose hash is made of its first count.
+pub(crate) fn placement(customer_id: CustomerId, key: &str, lines: &[(i64, i64)]) -> Placement {
+    let hash = u8::try_from(lines[0].1).unwrap();
+    let lines: Vec<_> = lines.iter().map(|(goods, count)| (GoodsId(*goods), *count)).collect();
+    Placement {
+        id: OrderId(uuid_at(noon())),
+        customer_id,
+        key: IdempotencyKey::new(key).unwrap(),
+        request_hash: [hash; 32],
+        lines: WantedLines::new(&lines, Limits { lines_max: 50, count_max: 999 }).unwrap(),
+        fulfilment: Fulfilment::Pickup,
+        pay_method: PayMethod::Cash,
+        expected_total: None,
+        remark: String::new(),
+    }
 }
 
 /// An answer, read to its end.

@@ -249,11 +249,11 @@ async fn without_a_database_everything_says_try_again() {
 async fn an_error_of_ours_says_nothing_of_its_cause() {
     let app = TestApp::start();
     let alice = app.customer("alice").await;
-    app.execute("ALTER TABLE order_events RENAME COLUMN actor TO who");
+    app.execute("ALTER TABLE outbox RENAME COLUMN kind TO what");
     let answer = alice.place("k", &order(&[(1, 1)])).await;
     assert_eq!(answer.refusal(), (500, "internal".into()));
     assert!(!answer.text.contains("actor") && !answer.text.contains("column"), "{}", answer.text);
-    app.execute("ALTER TABLE order_events RENAME COLUMN who TO actor");
+    app.execute("ALTER TABLE outbox RENAME COLUMN what TO kind");
     assert_eq!((app.count("orders"), app.stock(1)), (0, 100));
     assert_eq!(alice.place("k", &order(&[(1, 1)])).await.status, 201);
 }

@@ -8,10 +8,11 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use diesel::connection::SimpleConnection;
-use rowlock::placement::Point;
+use rowlock::domain::MerchantId;
+use rowlock::placement::{Outcome, Point};
 use serde_json::json;
 
-use crate::harness::{Setup, TestApp, TestDatabase, cluster, connect, order, words};
+use crate::harness::{Setup, TestApp, TestDatabase, cluster, connect, noon, order, placement, words};
 
 const PARTITIONS: usize = 8;
 
@@ -73,7 +74,7 @@ async fn an_order_touches_its_merchants_partition_only() {
             *record.lock().unwrap() = words(&mut connect(&url), locked);
         }
     });
-    let app = TestApp::with(Setup { probe: Some(probe), database: Some(database), ..Setup::default() });
+    let app = TestApp::with(Setup { probe: Some(probe), database: Some(Arc::new(database)), ..Setup::default() });
     let mut partitions = BTreeSet::new();
     for merchant in 1..=5 {
         let alice = app.customer_of(merchant, "alice").await;
@@ -87,7 +88,7 @@ async fn an_order_touches_its_merchants_partition_only() {
             let tables = std::mem::take(&mut *touched.lock().unwrap());
             let suffix = tables[0].rsplit_once('_').unwrap().1.to_owned();
             let expected =
-                ["addresses", "customers", "goods", "merchants", "order_events", "order_lines", "orders", "products"]
+                ["addresses", "customers", "goods", "merchants", "order_lines", "orders", "outbox", "products"]
                     .map(|table| format!("{table}_{suffix}"));
             assert_eq!(tables, expected);
             partitions.insert(suffix);
@@ -112,28 +113,27 @@ async fn every_statement_of_an_order_names_its_merchant_and_their_number_is_cons
     let database = TestDatabase::clone_of("template");
     database.conn().batch_execute(&format!("ALTER DATABASE {} SET log_statement = 'all'", database.name)).unwrap();
     let name = database.name.clone();
-    // With one connection: a pool of several opens new ones when it likes, which is logged, too.
-    let variables = vec![("ROWLOCK_DATABASE_POOL_SIZE", "1")];
-    let app = TestApp::with(Setup { database: Some(database), variables, ..Setup::default() });
-    let alice = app.customer("alice").await;
-    let place = async |key: &str, lines: &[(i64, i64)]| {
+    let app = TestApp::with(Setup { database: Some(Arc::new(database)), ..Setup::default() });
+    let alice = app.customer_id("alice").await;
+    let place = |orders: &[(&str, &[(i64, i64)])]| {
         let before = logged(&name).len();
-        assert_eq!(alice.place(key, &order(lines)).await.status, 201);
-        // The pool's own question whether the connection lives is no part of the transaction.
+        let group: Vec<_> = orders.iter().map(|(key, lines)| placement(alice, key, lines)).collect();
+        let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), noon()).unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Outcome::Placed(_)))), "{outcomes:?}");
+        // The settings of new connections are no part of the transaction.
         let after = logged(&name);
-        after[before..].iter().skip_while(|statement| !statement.starts_with("BEGIN")).cloned().collect::<Vec<_>>()
+        after[before..].iter().filter(|statement| !statement.starts_with("SET ")).cloned().collect::<Vec<_>>()
     };
-    place("warm", &[(1, 1)]).await;
-    let one = place("one", &[(1, 1)]).await;
-    let five = place("five", &[(5, 1), (4, 2), (3, 3), (2, 4), (1, 5)]).await;
-    assert_eq!(one, five, "the same statements, whatever the number of lines");
-    assert_eq!(one.len(), 11, "{one:#?}");
+    let one = place(&[("a", &[(1, 1)])]);
+    let five_lines = place(&[("b", &[(5, 1), (4, 2), (3, 3), (2, 4), (1, 5)])]);
+    let keys: Vec<String> = (0..40).map(|number| format!("c{number}")).collect();
+    let forty = place(&keys.iter().map(|key| (key.as_str(), [(1, 1), (2, 1)].as_slice())).collect::<Vec<_>>());
+    assert_eq!(one, five_lines, "the same statements, whatever the number of lines");
+    assert_eq!(one, forty, "the same statements, whatever the number of orders");
+    assert_eq!(one.len(), 8, "{one:#?}");
 
-    for statement in one
-        .iter()
-        .filter(|statement| statement.starts_with(['S', 'I', 'U', 'D']) && !statement.starts_with("SAVEPOINT"))
-    {
-        assert!(statement.contains("merchant_id") || statement.contains("\"merchants\".\"id\" ="), "{statement}");
+    for statement in one.iter().filter(|statement| statement.starts_with(['S', 'I', 'U', 'D'])) {
+        assert!(statement.contains("merchant_id") || statement.contains("merchants.id ="), "{statement}");
         assert!(
             !["now()", "random()", "gen_random_uuid()", "MERGE"].iter().any(|word| statement.contains(word)),
             "{statement}"

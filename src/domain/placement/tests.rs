@@ -104,7 +104,7 @@ fn check(table: &str) {
                     let (stock, price) = rest.split_once('@').expect("stock@price");
                     facts.goods.insert(
                         goods_id(name),
-                        LockedGoods {
+                        GoodsFacts {
                             name: LocalText::new("菜", "dish"),
                             spec: LocalText::new("份", "portion"),
                             price: money(price),
@@ -268,7 +268,7 @@ fn a_shop_may_be_open_over_midnight() {
 #[test]
 fn deadlines_follow_the_state() {
     let mut facts = facts();
-    let goods = LockedGoods {
+    let goods = GoodsFacts {
         name: LocalText::new("菜", "dish"),
         spec: LocalText::new("份", "portion"),
         price: money("1"),
@@ -326,7 +326,7 @@ proptest! {
         let mut facts = facts();
         for (index, stock) in stocks.iter().enumerate() {
             let id = GoodsId(i64::try_from(index).expect("small") + 1);
-            facts.goods.insert(id, LockedGoods {
+            facts.goods.insert(id, GoodsFacts {
                 name: LocalText::new("菜", "dish"),
                 spec: LocalText::new("份", "portion"),
                 price: money("1.10"),

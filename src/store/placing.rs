@@ -1,0 +1,361 @@
+//! The statements of a group's transaction. Each has a constant text, is prepared once a connection, and serves a group of
+//! any size: values travel as arrays.
+//!
+//! diesel caches neither multi-row `VALUES` nor `sql_query`, and knows no `FOR UPDATE OF`; so each is a node whose type is
+//! its identity.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::bulk::bulk_insert;
+use super::merchants::{Merchant, Row as MerchantRow};
+use super::rows::{corrupt, money};
+use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
+use crate::domain::order::{Fulfilment, Order};
+use crate::domain::placement::{GoodsFacts, IdempotencyKey, Placement, RequestHash};
+use crate::domain::{CustomerId, GoodsId, LocalText, OrderId};
+
+/// `SELECT … FROM goods … ORDER BY id`, with or without `FOR UPDATE OF` the goods alone.
+struct GoodsOf<const LOCKED: bool> {
+    merchant_id: i64,
+    ids: Vec<i64>,
+}
+
+impl<const LOCKED: bool> QueryId for GoodsOf<LOCKED> {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<const LOCKED: bool> QueryFragment<Pg> for GoodsOf<LOCKED> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT g.id, p.name_zh, p.name_en, g.spec_zh, g.spec_en, g.price, g.stock, g.on_sale \
+             FROM goods g JOIN products p ON p.merchant_id = g.merchant_id AND p.id = g.product_id WHERE g.merchant_id = ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND g.id = ANY(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        out.push_sql(") ORDER BY g.id");
+        if LOCKED {
+            out.push_sql(" FOR UPDATE OF g");
+        }
+        Ok(())
+    }
+}
+
+impl<const LOCKED: bool> Query for GoodsOf<LOCKED> {
+    type SqlType = (BigInt, Text, Text, Text, Text, Numeric, Integer, Bool);
+}
+
+impl<const LOCKED: bool> RunQueryDsl<Conn> for GoodsOf<LOCKED> {}
+
+/// Locks the goods rows `ids` in ascending order until the transaction ends, and reads what a placement needs of them.
+/// Ids this merchant does not have are absent from the answer.
+pub fn lock_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<BTreeMap<GoodsId, GoodsFacts>> {
+    tx.enter(LockRank::Goods);
+    goods_of::<true>(tx, ids)
+}
+
+/// As [`lock_goods`], without the lock: what is read may have changed when it is used.
+pub fn read_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<BTreeMap<GoodsId, GoodsFacts>> {
+    goods_of::<false>(tx, ids)
+}
+
+fn goods_of<const LOCKED: bool>(
+    tx: &mut Tx<'_>,
+    ids: &SortedIds<GoodsId>,
+) -> QueryResult<BTreeMap<GoodsId, GoodsFacts>> {
+    type Row = (i64, String, String, String, String, Decimal, i32, bool);
+    let ids = ids.as_slice().iter().map(|id| id.0).collect();
+    let rows: Vec<Row> = GoodsOf::<LOCKED> { merchant_id: tx.merchant.0, ids }.load(tx.conn)?;
+    rows.into_iter()
+        .map(|(id, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale)| {
+            let facts = GoodsFacts {
+                name: LocalText::new(name_zh, name_en),
+                spec: LocalText::new(spec_zh, spec_en),
+                price: money(price).map_err(corrupt)?,
+                stock: u32::try_from(stock).map_err(|error| corrupt(error.into()))?,
+                on_sale,
+            };
+            Ok((GoodsId(id), facts))
+        })
+        .collect()
+}
+
+/// The merchant's row, once with each key that is known, or once with none. `LATERAL … LIMIT 1` keeps the planner from joining
+/// the other way round, through all orders of the merchant.
+struct MerchantWithKeys<'a> {
+    merchant_id: i64,
+    customers: Vec<Uuid>,
+    keys: Vec<&'a str>,
+    columns: AsSelect<MerchantRow, Pg>,
+}
+
+impl QueryId for MerchantWithKeys<'_> {
+    type QueryId = MerchantWithKeys<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for MerchantWithKeys<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT ");
+        self.columns.walk_ast(out.reborrow())?;
+        out.push_sql(", known.place, known.id, known.request_hash FROM merchants LEFT JOIN (unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.customers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.keys)?;
+        out.push_sql(") WITH ORDINALITY AS asked (customer_id, key, place) CROSS JOIN LATERAL (");
+        out.push_sql("SELECT id, request_hash FROM orders WHERE merchant_id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND customer_id = asked.customer_id AND idempotency_key = asked.key LIMIT 1) o) known ");
+        out.push_sql("ON true WHERE merchants.id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)
+    }
+}
+
+impl Query for MerchantWithKeys<'_> {
+    type SqlType = (SqlTypeOf<AsSelect<MerchantRow, Pg>>, Nullable<(BigInt, SqlUuid, Binary)>);
+}
+
+impl RunQueryDsl<Conn> for MerchantWithKeys<'_> {}
+
+/// An order that stands under a key.
+#[derive(Debug)]
+pub struct KnownKey {
+    /// Which of the keys asked for, from zero.
+    pub index: usize,
+    /// The order.
+    pub id: OrderId,
+    /// What the key was used for.
+    pub request_hash: RequestHash,
+}
+
+/// The merchant of the transaction, if it exists, and the orders that stand under the given keys already.
+pub fn merchant_with_keys<'a>(
+    tx: &mut Tx<'_>,
+    asked: impl Iterator<Item = (CustomerId, &'a IdempotencyKey)>,
+) -> QueryResult<Option<(Merchant, Vec<KnownKey>)>> {
+    let (customers, keys) = asked.map(|(customer, key)| (customer.0, key.as_str())).unzip();
+    let query = MerchantWithKeys { merchant_id: tx.merchant.0, customers, keys, columns: MerchantRow::as_select() };
+    type Known = (i64, Uuid, Vec<u8>);
+    let rows: Vec<(MerchantRow, Option<Known>)> = query.load(tx.conn)?;
+    let mut merchant = None;
+    let mut known_keys = Vec::new();
+    for (row, known) in rows {
+        if merchant.is_none() {
+            merchant = Some(Merchant::try_from(row).map_err(corrupt)?);
+        }
+        let Some((place, id, hash)) = known else { continue };
+        let request_hash =
+            hash.try_into().map_err(|_| corrupt(format!("order {id}: request_hash is not 32 bytes").into()))?;
+        let index = usize::try_from(place - 1).map_err(|error| corrupt(error.into()))?;
+        known_keys.push(KnownKey { index, id: OrderId(id), request_hash });
+    }
+    Ok(merchant.map(|merchant| (merchant, known_keys)))
+}
+
+bulk_insert! {
+    InsertOrders into "orders" {
+        id: SqlUuid = Uuid,
+        customer_id: SqlUuid = Uuid,
+        idempotency_key: Text = &'a str,
+        request_hash: Binary = &'a [u8],
+        state: Text = &'static str,
+        fulfilment: Text = &'static str,
+        table_no: Nullable<Text> = Option<&'a str>,
+        contact: Nullable<Text> = Option<&'a str>,
+        phone: Nullable<Text> = Option<&'a str>,
+        place: Nullable<Text> = Option<&'a str>,
+        pay_method: Text = &'static str,
+        goods_amount: Numeric = Decimal,
+        freight: Numeric = Decimal,
+        total: Numeric = Decimal,
+        remark: Text = &'a str,
+        pay_by: Nullable<Timestamptz> = Option<DateTime<Utc>>,
+        accept_by: Nullable<Timestamptz> = Option<DateTime<Utc>>,
+        placed_at: Timestamptz = DateTime<Utc>,
+    }
+}
+
+bulk_insert! {
+    InsertLines into "order_lines" {
+        order_id: SqlUuid = Uuid,
+        goods_id: BigInt = i64,
+        position: SmallInt = i16,
+        name_zh: Text = &'a str,
+        name_en: Text = &'a str,
+        spec_zh: Text = &'a str,
+        spec_en: Text = &'a str,
+        price: Numeric = Decimal,
+        count: Integer = i32,
+    }
+}
+
+bulk_insert! {
+    InsertOutbox into "outbox" {
+        order_id: SqlUuid = Uuid,
+        kind: Text = &'static str,
+        happened_at: Timestamptz = DateTime<Utc>,
+    }
+}
+
+/// Writes orders with their lines, and tells the outbox: three statements, however many orders. The order's own row is the
+/// first of its history.
+///
+/// # Panics
+/// When the database reports fewer rows than were sent: then the merchant's own row is missing.
+pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryResult<()> {
+    let merchant_id = tx.merchant.0;
+    let mut orders = InsertOrders { merchant_id, ..Default::default() };
+    let mut lines = InsertLines { merchant_id, ..Default::default() };
+    let mut outbox = InsertOutbox { merchant_id, ..Default::default() };
+    for (placement, order) in placed {
+        let (table, address) = match &order.fulfilment {
+            Fulfilment::DineIn { table } => (Some(table.as_str()), None),
+            Fulfilment::Pickup => (None, None),
+            Fulfilment::Delivery(address) => (None, Some(address)),
+        };
+        orders.id.push(order.id.0);
+        orders.customer_id.push(order.customer_id.0);
+        orders.idempotency_key.push(placement.key.as_str());
+        orders.request_hash.push(&placement.request_hash);
+        orders.state.push(order.state.name());
+        orders.fulfilment.push(order.fulfilment.name());
+        orders.table_no.push(table);
+        orders.contact.push(address.map(|address| address.contact.as_str()));
+        orders.phone.push(address.map(|address| address.phone.as_str()));
+        orders.place.push(address.map(|address| address.place.as_str()));
+        orders.pay_method.push(order.pay_method.name());
+        orders.goods_amount.push(order.goods_amount.decimal());
+        orders.freight.push(order.freight.decimal());
+        orders.total.push(order.total.decimal());
+        orders.remark.push(&order.remark);
+        orders.pay_by.push(order.pay_by);
+        orders.accept_by.push(order.accept_by);
+        orders.placed_at.push(order.placed_at);
+        for (position, line) in (0..).zip(&order.lines) {
+            lines.order_id.push(order.id.0);
+            lines.goods_id.push(line.goods_id.0);
+            lines.position.push(position);
+            lines.name_zh.push(&line.name.zh);
+            lines.name_en.push(&line.name.en);
+            lines.spec_zh.push(&line.spec.zh);
+            lines.spec_en.push(&line.spec.en);
+            lines.price.push(line.price.decimal());
+            lines.count.push(in_stock(line.count));
+        }
+        outbox.order_id.push(order.id.0);
+        outbox.kind.push("order_placed");
+        outbox.happened_at.push(order.placed_at);
+    }
+    let line_count = lines.goods_id.len();
+    assert_eq!(orders.execute(tx.conn)?, placed.len(), "every order is written");
+    assert_eq!(lines.execute(tx.conn)?, line_count, "every line is written");
+    assert_eq!(outbox.execute(tx.conn)?, placed.len(), "every order is told of");
+    Ok(())
+}
+
+fn in_stock(count: u32) -> i32 {
+    i32::try_from(count).expect("taken from stock, which is an i32")
+}
+
+/// `UPDATE goods … FROM unnest(ids, counts)`: see [`take`].
+struct Take {
+    merchant_id: i64,
+    ids: Vec<i64>,
+    counts: Vec<i32>,
+}
+
+impl QueryId for Take {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Take {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE goods SET stock = stock - taken.count, sales = sales + taken.count FROM unnest(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Integer>, _>(&self.counts)?;
+        out.push_sql(") AS taken (id, count) WHERE merchant_id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND goods.id = taken.id AND stock >= taken.count");
+        Ok(())
+    }
+}
+
+impl RunQueryDsl<Conn> for Take {}
+
+/// Takes units from stock and adds them to sales, each row only if it has that many left. Returns how many rows had.
+pub fn take(tx: &mut Tx<'_>, taken: &BTreeMap<GoodsId, u32>) -> QueryResult<usize> {
+    Take {
+        merchant_id: tx.merchant.0,
+        ids: taken.keys().map(|id| id.0).collect(),
+        counts: taken.values().map(|count| in_stock(*count)).collect(),
+    }
+    .execute(tx.conn)
+}
+
+/// `UPDATE goods … FROM unnest(ids, counts, stocks, prices)`: see [`take_unchanged`].
+struct TakeUnchanged {
+    merchant_id: i64,
+    ids: Vec<i64>,
+    counts: Vec<i32>,
+    stocks: Vec<i32>,
+    prices: Vec<Decimal>,
+}
+
+impl QueryId for TakeUnchanged {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for TakeUnchanged {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE goods SET stock = stock - taken.count, sales = sales + taken.count FROM unnest(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Integer>, _>(&self.counts)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Integer>, _>(&self.stocks)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Numeric>, _>(&self.prices)?;
+        out.push_sql(") AS taken (id, count, stock, price) WHERE merchant_id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(
+            " AND goods.id = taken.id AND goods.stock = taken.stock AND goods.price = taken.price AND on_sale",
+        );
+        Ok(())
+    }
+}
+
+impl RunQueryDsl<Conn> for TakeUnchanged {}
+
+/// As [`take`], each row only if its stock and price are still what was `read` of it and it is still on sale.
+///
+/// # Panics
+/// When something is taken that was not read.
+pub fn take_unchanged(
+    tx: &mut Tx<'_>,
+    taken: &BTreeMap<GoodsId, u32>,
+    read: &BTreeMap<GoodsId, GoodsFacts>,
+) -> QueryResult<usize> {
+    TakeUnchanged {
+        merchant_id: tx.merchant.0,
+        ids: taken.keys().map(|id| id.0).collect(),
+        counts: taken.values().map(|count| in_stock(*count)).collect(),
+        stocks: taken.keys().map(|id| in_stock(read[id].stock)).collect(),
+        prices: taken.keys().map(|id| read[id].price.decimal()).collect(),
+    }
+    .execute(tx.conn)
+}
