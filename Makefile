@@ -1,11 +1,12 @@
 # make run   install what is missing, build, and serve a demo restaurant on http://localhost:8080
 # make test  install what is missing, and run every test
 # make check formatting, lints, documentation
+# make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
 
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: run test check dependencies tools
+.PHONY: run test check bench dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself.
 run: dependencies
@@ -19,6 +20,11 @@ check:
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+# Variables given to make (QUICK, ROUNDS, CELL_SECONDS) reach it by the environment. The report is left in bench/out.
+bench:
+	@scripts/dependencies bench
+	@cargo bench --bench placement
 
 # PostgreSQL and libpq, by the system's package manager.
 dependencies:

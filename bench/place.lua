@@ -1,0 +1,100 @@
+-- Places orders over HTTP, one after the other on each connection.
+--
+-- It is told by the environment:
+--   LOAD     spread, hot, many or sold_out
+--   CELL     a number that no other run has: it makes the idempotency keys unique
+--   CLIENTS  how many connections there are
+--   TOKENS   a file with a line `<merchant> <token>` for every customer
+--
+-- Whatever can be made beforehand is: a request is a choice of ready pieces, so that one thread of wrk outruns the service.
+
+local random, format = math.random, string.format
+local cell, clients = tonumber(os.getenv("CELL")), tonumber(os.getenv("CLIENTS"))
+
+-- The goods of each load, as m * 10000 + k: see seed.sql.
+local goods = {
+    spread = function(m) return { random(10001, 10333), random(10334, 10666), random(10667, 11000) } end,
+    hot = function(m) return { 11001 } end,
+    many = function(m) return { m * 10000 + random(1, 7), m * 10000 + random(8, 14), m * 10000 + random(15, 20) } end,
+    sold_out = function(m) return { 11002 } end,
+}
+
+local function body_of(ids)
+    local lines = {}
+    for i, id in ipairs(ids) do lines[i] = format('{"goods_id":%d,"count":1}', id) end
+    return format('{"lines":[%s],"fulfilment":{"kind":"pickup"},"pay_method":"cash"}', table.concat(lines, ","))
+end
+
+-- Each thread makes keys of its own.
+local threads = 0
+function setup(thread)
+    thread:set("number", threads)
+    threads = threads + 1
+end
+
+local draw, key, placed = goods[os.getenv("LOAD")], nil, 0
+local heads, merchants = {}, {}
+
+function init(args)
+    key = format("%d-%d-", cell, number)
+    math.randomseed(cell * 100 + number)
+    for line in io.lines(os.getenv("TOKENS")) do
+        local merchant, token = line:match("^(%d+) (%S+)$")
+        merchants[#merchants + 1] = tonumber(merchant)
+        heads[#heads + 1] = format(
+            "POST /v1/merchants/%s/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                .. "Authorization: Bearer %s\r\nIdempotency-Key: ", merchant, token)
+    end
+end
+
+function request()
+    placed = placed + 1
+    local customer = random(#heads)
+    local body = body_of(draw(merchants[customer]))
+    return heads[customer] .. key .. placed .. "\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
+end
+
+-- The latencies as they were measured. wrk adds to them what clients with a timetable would have waited for behind each slow
+-- answer (`stats_correct` in its wrk.c), pgbench does not; here that is taken out again, exactly, from the slowest down.
+local function measured(latency, interval)
+    local counts, slowest = {}, 0
+    for i = 1, #latency do
+        local us, count = latency(i)
+        counts[us] = count
+        slowest = us
+    end
+    for us = slowest, 2 * interval, -1 do
+        local count = counts[us] or 0
+        local earlier = us - interval
+        while count > 0 and earlier > interval do
+            counts[earlier] = counts[earlier] - count
+            earlier = earlier - interval
+        end
+    end
+    return counts, slowest
+end
+
+local function percentiles(counts, slowest, shares)
+    local total, seen, found, next = 0, 0, {}, 1
+    for _, count in pairs(counts) do total = total + count end
+    for us = 0, slowest do
+        seen = seen + (counts[us] or 0)
+        while next <= #shares and seen >= total * shares[next] do
+            found[next] = us
+            next = next + 1
+        end
+    end
+    return total, found
+end
+
+function done(summary, latency, requests)
+    local counts, slowest, total, found = nil, 0, 0, { 0, 0 }
+    local of_each = math.floor(summary.requests / clients)
+    if of_each > 0 then
+        counts, slowest = measured(latency, math.floor(summary.duration / of_each))
+        total, found = percentiles(counts, slowest, { 0.5, 0.99 })
+    end
+    local errors = summary.errors
+    print(format('{"requests":%d,"timed":%d,"seconds":%f,"p50_ms":%f,"p99_ms":%f,"failed":%d}', summary.requests, total,
+        summary.duration / 1e6, found[1] / 1e3, found[2] / 1e3, errors.connect + errors.read + errors.write + errors.timeout))
+end

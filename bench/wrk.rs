@@ -1,0 +1,64 @@
+//! Load over HTTP: wrk, with the script bench/place.lua.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::Result;
+use crate::numbers::Measured;
+use crate::plan::{Cell, Load};
+use crate::processes::{Stop, run};
+use crate::service::Service;
+
+/// What the script prints last.
+#[derive(Deserialize)]
+struct Said {
+    requests: u64,
+    seconds: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    /// Connections that broke, and answers that took longer than the time-out.
+    failed: u64,
+}
+
+/// Sends orders to a service for some seconds.
+pub(crate) fn measure(
+    cell: &Cell,
+    number: usize,
+    seconds: u32,
+    service: &Service,
+    tokens: &Path,
+    dir: &Path,
+    stop: &Stop,
+) -> Result<Measured> {
+    let before = service.answers()?;
+    let mut wrk = Command::new("wrk");
+    wrk.args(["--threads", "1", "--connections", &cell.clients.to_string(), "--timeout", "10s"]);
+    wrk.args(["--duration", &format!("{seconds}s"), "--script"]);
+    wrk.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/place.lua")).arg(service.url());
+    wrk.env("LOAD", cell.load.name()).env("CELL", number.to_string()).env("CLIENTS", cell.clients.to_string());
+    wrk.env("TOKENS", tokens);
+    let text = run(&mut wrk, &dir.join("wrk"), stop)?;
+    let line = text.lines().find(|line| line.starts_with('{')).ok_or_else(|| format!("wrk has no result: {text}"))?;
+    let said: Said = serde_json::from_str(line)?;
+
+    // What was under way when wrk left is finished before the next cell begins.
+    std::thread::sleep(Duration::from_millis(200));
+    let answers = service.answers()?.since(&before);
+    let right = match cell.load {
+        Load::SoldOut => answers.status(409).min(answers.out_of_stock),
+        Load::Spread | Load::Hot | Load::Many => answers.status(201).min(answers.placed),
+    };
+    let wrong = answers.total() - right;
+    if wrong + said.failed > 0 {
+        println!("{cell}  {answers:?}, {} broken connections and time-outs", said.failed);
+    }
+    Ok(Measured {
+        per_second: said.requests.saturating_sub(wrong) as f64 / said.seconds,
+        p50_ms: said.p50_ms,
+        p99_ms: said.p99_ms,
+        errors: wrong + said.failed,
+    })
+}
