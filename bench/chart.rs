@@ -6,7 +6,7 @@ use crate::plan::{CLIENTS, Load, System};
 use crate::report::{Cells, best, whole};
 
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 720.0;
+const HEIGHT: f64 = 750.0;
 const LEFT: f64 = 70.0;
 const PANEL_HEIGHT: f64 = 240.0;
 const PANEL_TOPS: [f64; 2] = [105.0, 425.0];

@@ -72,7 +72,7 @@ impl Service {
 }
 
 /// Answers to requests that place an order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Answers {
     statuses: BTreeMap<u16, u64>,
     /// What the engine counted, not the HTTP layer.

@@ -149,5 +149,7 @@ impl Drop for Files {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("bench: cannot remove {}: {error}", self.0.display());
         }
+        // Only when it is empty: a folder that was made for the cluster alone.
+        let _ = self.0.parent().map(fs::remove_dir);
     }
 }

@@ -10,12 +10,14 @@ use crate::Result;
 use crate::numbers::Measured;
 use crate::plan::{Cell, Load};
 use crate::processes::{Stop, run};
-use crate::service::Service;
+use crate::service::{Answers, Service};
 
 /// What the script prints last.
 #[derive(Deserialize)]
 struct Said {
     requests: u64,
+    /// Requests whose latency is known: all but those that failed.
+    timed: u64,
     seconds: f64,
     p50_ms: f64,
     p99_ms: f64,
@@ -44,9 +46,11 @@ pub(crate) fn measure(
     let line = text.lines().find(|line| line.starts_with('{')).ok_or_else(|| format!("wrk has no result: {text}"))?;
     let said: Said = serde_json::from_str(line)?;
 
-    // What was under way when wrk left is finished before the next cell begins.
-    std::thread::sleep(Duration::from_millis(200));
-    let answers = service.answers()?.since(&before);
+    if said.timed + said.failed < said.requests || said.timed > said.requests {
+        return Err(format!("this wrk counts latencies in a way that bench/place.lua does not know: {line}").into());
+    }
+
+    let answers = settled(service)?.since(&before);
     let right = match cell.load {
         Load::SoldOut => answers.status(409).min(answers.out_of_stock),
         Load::Spread | Load::Hot | Load::Many => answers.status(201).min(answers.placed),
@@ -61,4 +65,17 @@ pub(crate) fn measure(
         p99_ms: said.p99_ms,
         errors: wrong + said.failed,
     })
+}
+
+/// The service's counts when what was under way as wrk left is done: the next cell must not pay for it.
+fn settled(service: &Service) -> Result<Answers> {
+    let mut last = service.answers()?;
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = service.answers()?;
+        if now == last {
+            return Ok(now);
+        }
+        last = now;
+    }
 }
