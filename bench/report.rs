@@ -38,6 +38,7 @@ struct Ratios {
     one_client: f64,
     /// The least of orders a second by bare SQL's at the same number of clients.
     worst: f64,
+    #[serde(skip)]
     worst_at: String,
     service_rss_mb: Option<f64>,
     spread_p99_ms_128_clients: f64,
@@ -196,7 +197,7 @@ impl Report {
         };
         json!({
             "machine": self.machine, "method": self.method, "cells": self.cells.iter().map(cell).collect::<Vec<_>>(),
-            "ratios": self.ratios, "audit_violations": self.audit_violations,
+            "ratios": self.ratios, "worst_at": self.ratios.worst_at, "audit_violations": self.audit_violations,
         })
     }
 

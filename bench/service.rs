@@ -32,9 +32,7 @@ impl Service {
         serve.env("ROWLOCK_AUTH_TOKEN_SECRET", TOKEN_SECRET).env("ROWLOCK_LOG_FILTER", "warn");
         serve.env("ROWLOCK_HTTP_CUSTOMER_REQUESTS_PER_SECOND", "100000");
         serve.env("ROWLOCK_HTTP_CUSTOMER_REQUESTS_BURST", "100000");
-        if std::env::var_os("BENCH_NO_PLACEMENT_CONFIG").is_none() {
-            serve.envs(system.variable());
-        }
+        serve.envs(system.variables().iter().copied());
         let log = dir.join(format!("{}.log", system.name()));
         let process = Guarded::spawn(&mut serve, &log)?;
         let mut service = Self { process, url: format!("http://127.0.0.1:{port}"), log };
