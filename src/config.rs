@@ -160,6 +160,7 @@ pub struct Orders {
 pub struct Placement {
     pub locking: Locking,
     pub lanes: usize,
+    pub merchant_lanes: usize,
     pub lanes_max: usize,
     pub patience_ms: u64,
     pub group_orders_max: usize,
@@ -245,7 +246,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 24] = [
+        let bounds: [(&str, u64, u64, u64); 25] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 1, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
@@ -264,6 +265,7 @@ impl Config {
             ("orders.remark_chars_max", self.orders.remark_chars_max as u64, 0, 2_000),
             ("orders.addresses_max", self.orders.addresses_max.into(), 1, 200),
             ("placement.lanes", self.placement.lanes as u64, 1, 64),
+            ("placement.merchant_lanes", self.placement.merchant_lanes as u64, 1, 64),
             ("placement.lanes_max", self.placement.lanes_max as u64, self.placement.lanes as u64, 64),
             ("placement.patience_ms", self.placement.patience_ms, 1, 10_000),
             ("placement.group_orders_max", self.placement.group_orders_max as u64, 1, 256),

@@ -99,7 +99,7 @@ impl Engine {
             orders_max: config.queue_orders_max,
             merchant_orders_max: config.queue_merchant_orders_max,
             group_orders_max: config.group_orders_max,
-            merchant_groups_max: config.lanes,
+            merchant_groups_max: config.merchant_lanes,
             apart: config.locking == Locking::Pessimistic,
         };
         let state = State {
@@ -264,7 +264,7 @@ impl Shared {
         let mut state = self.state();
         state.begun[number] = None;
         state.queue.done(group.ticket);
-        self.wake_one(&state);
+        // Nobody is woken: this lane asks for the next group itself, in a moment.
         drop(state);
 
         match placed {

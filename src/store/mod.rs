@@ -65,17 +65,22 @@ struct Session {
     statement_timeout_ms: u64,
 }
 
-impl CustomizeConnection<Conn, diesel::r2d2::Error> for Session {
-    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute(&format!(
-            // The idle time-out frees the locks of an instance whose machine has vanished in the middle of a transaction.
-            // Every statement here finds its rows by an index; a plan that was made while a table was small, and is
-            // kept while it grows, must not think otherwise.
+impl Session {
+    fn settings(self) -> String {
+        // The idle time-out frees the locks of an instance whose machine has vanished in the middle of a transaction.
+        // Every statement here finds its rows by an index; a plan that was made while a table was small, and is
+        // kept while it grows, must not think otherwise.
+        format!(
             "SET application_name = 'rowlock'; SET lock_timeout = {0}; SET statement_timeout = {1}; \
              SET idle_in_transaction_session_timeout = {1}; SET enable_seqscan = off",
             self.lock_timeout_ms, self.statement_timeout_ms
-        ))
-        .map_err(diesel::r2d2::Error::QueryError)
+        )
+    }
+}
+
+impl CustomizeConnection<Conn, diesel::r2d2::Error> for Session {
+    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
+        conn.batch_execute(&self.settings()).map_err(diesel::r2d2::Error::QueryError)
     }
 }
 
@@ -171,7 +176,10 @@ impl Store {
 
     fn connect_own(&self) -> Result<Conn, Unavailable> {
         let mut conn = connect(self.url.expose())?;
-        self.session.on_acquire(&mut conn).map_err(|error| Unavailable(error.to_string()))?;
+        // What runs here is written for one plan whatever its arrays hold: planning takes longer than placing an order.
+        let plans = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false) WHERE current_setting('plan_cache_mode') = 'auto'";
+        let settings = format!("{}; {plans}", self.session.settings());
+        conn.batch_execute(&settings).map_err(|error| Unavailable(error.to_string()))?;
         Ok(conn)
     }
 

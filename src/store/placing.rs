@@ -259,9 +259,9 @@ pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryR
         outbox.happened_at.push(order.placed_at);
     }
     let line_count = lines.goods_id.len();
-    assert_eq!(orders.execute(tx.conn)?, placed.len(), "every order is written");
-    assert_eq!(lines.execute(tx.conn)?, line_count, "every line is written");
-    assert_eq!(outbox.execute(tx.conn)?, placed.len(), "every order is told of");
+    assert_eq!(orders.insert(tx.conn)?, placed.len(), "every order is written");
+    assert_eq!(lines.insert(tx.conn)?, line_count, "every line is written");
+    assert_eq!(outbox.insert(tx.conn)?, placed.len(), "every order is told of");
     Ok(())
 }
 
@@ -269,77 +269,55 @@ fn in_stock(count: u32) -> i32 {
     i32::try_from(count).expect("taken from stock, which is an i32")
 }
 
-/// `UPDATE goods … FROM unnest(ids, counts)`: see [`take`].
-struct Take {
+/// `UPDATE goods` without a join, whose plan would depend on how many rows it expects: a row finds what is to be done with it by
+/// a binary search (`width_bucket`) among the ids, which ascend. See [`take`] and [`take_unchanged`].
+struct Take<const UNCHANGED: bool> {
     merchant_id: i64,
     ids: Vec<i64>,
     counts: Vec<i32>,
-}
-
-impl QueryId for Take {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Take {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE goods SET stock = stock - taken.count, sales = sales + taken.count FROM unnest(");
-        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Integer>, _>(&self.counts)?;
-        out.push_sql(") AS taken (id, count) WHERE merchant_id = ");
-        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-        out.push_sql(" AND goods.id = taken.id AND stock >= taken.count");
-        Ok(())
-    }
-}
-
-impl RunQueryDsl<Conn> for Take {}
-
-/// Takes units from stock and adds them to sales, each row only if it has that many left. Returns how many rows had.
-pub fn take(tx: &mut Tx<'_>, taken: &BTreeMap<GoodsId, u32>) -> QueryResult<usize> {
-    Take {
-        merchant_id: tx.merchant.0,
-        ids: taken.keys().map(|id| id.0).collect(),
-        counts: taken.values().map(|count| in_stock(*count)).collect(),
-    }
-    .execute(tx.conn)
-}
-
-/// `UPDATE goods … FROM unnest(ids, counts, stocks, prices)`: see [`take_unchanged`].
-struct TakeUnchanged {
-    merchant_id: i64,
-    ids: Vec<i64>,
-    counts: Vec<i32>,
+    /// What was read of each row; bound only if `UNCHANGED`.
     stocks: Vec<i32>,
     prices: Vec<Decimal>,
 }
 
-impl QueryId for TakeUnchanged {
+impl<const UNCHANGED: bool> QueryId for Take<UNCHANGED> {
     type QueryId = Self;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl QueryFragment<Pg> for TakeUnchanged {
+impl<const UNCHANGED: bool> QueryFragment<Pg> for Take<UNCHANGED> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE goods SET stock = stock - taken.count, sales = sales + taken.count FROM unnest(");
-        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
-        out.push_sql(", ");
+        out.push_sql("UPDATE goods SET stock = stock - (");
         out.push_bind_param::<Array<Integer>, _>(&self.counts)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Integer>, _>(&self.stocks)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Numeric>, _>(&self.prices)?;
-        out.push_sql(") AS taken (id, count, stock, price) WHERE merchant_id = ");
+        out.push_sql(")[width_bucket(id, ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        out.push_sql(")], sales = sales + ($1)[width_bucket(id, $2)] WHERE merchant_id = ");
         out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-        out.push_sql(
-            " AND goods.id = taken.id AND goods.stock = taken.stock AND goods.price = taken.price AND on_sale",
-        );
+        out.push_sql(" AND id = ANY($2) AND stock >= ($1)[width_bucket(id, $2)]");
+        if UNCHANGED {
+            out.push_sql(" AND on_sale AND stock = (");
+            out.push_bind_param::<Array<Integer>, _>(&self.stocks)?;
+            out.push_sql(")[width_bucket(id, $2)] AND price = (");
+            out.push_bind_param::<Array<Numeric>, _>(&self.prices)?;
+            out.push_sql(")[width_bucket(id, $2)]");
+        }
         Ok(())
     }
 }
 
-impl RunQueryDsl<Conn> for TakeUnchanged {}
+impl<const UNCHANGED: bool> RunQueryDsl<Conn> for Take<UNCHANGED> {}
+
+/// Takes units from stock and adds them to sales, each row only if it has that many left. Returns how many rows had.
+pub fn take(tx: &mut Tx<'_>, taken: &BTreeMap<GoodsId, u32>) -> QueryResult<usize> {
+    Take::<false> {
+        merchant_id: tx.merchant.0,
+        ids: taken.keys().map(|id| id.0).collect(),
+        counts: taken.values().map(|count| in_stock(*count)).collect(),
+        stocks: Vec::new(),
+        prices: Vec::new(),
+    }
+    .execute(tx.conn)
+}
 
 /// As [`take`], each row only if its stock and price are still what was `read` of it and it is still on sale.
 ///
@@ -350,7 +328,7 @@ pub fn take_unchanged(
     taken: &BTreeMap<GoodsId, u32>,
     read: &BTreeMap<GoodsId, GoodsFacts>,
 ) -> QueryResult<usize> {
-    TakeUnchanged {
+    Take::<true> {
         merchant_id: tx.merchant.0,
         ids: taken.keys().map(|id| id.0).collect(),
         counts: taken.values().map(|count| in_stock(*count)).collect(),
