@@ -13,14 +13,14 @@ use rowlock::placement::{Outcome, Point};
 use rowlock::store::{SortedIds, placing};
 use serde_json::json;
 
-use crate::harness::{Freezer, Setup, TestApp, noon, number, order, placement};
+use crate::harness::{Freezer, Setup, TestApp, noon, number, order, placement, until};
 
 /// How many placements wait for somebody's goods.
-const WAITING: &str = "SELECT count(*) AS value FROM pg_stat_activity
+pub(crate) const WAITING: &str = "SELECT count(*) AS value FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%goods%FOR UPDATE%'";
 
 /// Ends every connection of the service.
-const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rowlock'";
+pub(crate) const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rowlock'";
 
 /// 200 customers want 1 to 3 of each of three goods, in lines of random order, at two instances; 100 of each are there.
 #[actix_web::test]
@@ -161,16 +161,6 @@ async fn a_placement_waits_for_the_same_goods_only() {
         assert_eq!(answer.refusal(), (409, "out_of_stock".into()));
         assert_eq!(answer.json()["short"], json!([{ "goods_id": 1, "wanted": 60, "left": 40 }]));
     }
-}
-
-async fn until(mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("waited for nothing");
 }
 
 /// A transaction of somebody else that locks goods the other way round: the database breaks one of the two off, and it

@@ -3,16 +3,18 @@
 //!
 //! A [`TestApp`] that goes out of scope runs the audit: a test that leaves a broken promise behind fails.
 
+use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::rt::task::JoinHandle;
 use actix_web::web::Data;
 use chrono::{DateTime, TimeZone, Utc};
 use diesel::connection::SimpleConnection;
@@ -31,7 +33,7 @@ use rowlock::placement::{Point, Probe};
 use rowlock::store::{audit, migrations, people};
 use rowlock::{App, Parts, http};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 /// The shop most tests order from: five goods, 100 of each, priced 10, 20, 30, 0.50 and 9.90 yuan; goods 6 is off the menu.
 /// Freight is 5 yuan below 100. Shop 2 has goods 101.
@@ -164,7 +166,7 @@ pub(crate) struct TestApp {
     pub(crate) app: Data<App>,
     pub(crate) address: String,
     client: reqwest::Client,
-    server: Option<(ServerHandle, JoinHandle<()>)>,
+    server: Option<(ServerHandle, thread::JoinHandle<()>)>,
     /// Tests that break promises on purpose look at the audit themselves.
     pub(crate) audit_at_end: bool,
 }
@@ -196,7 +198,7 @@ impl TestApp {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (sender, receiver) = mpsc::channel();
         let served = app.clone();
-        let thread = std::thread::spawn(move || {
+        let thread = thread::spawn(move || {
             actix_web::rt::System::new().block_on(async {
                 let server = http::serve(served, listener).unwrap();
                 sender.send(server.handle()).unwrap();
@@ -256,6 +258,14 @@ impl TestApp {
         number(&mut self.conn(), &format!("SELECT count(*) AS value FROM {table}"))
     }
 
+    /// A metric's value, by the name and labels it is scraped under; zero for labels nothing was counted under yet.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.app.metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        assert!(value.is_some() || name.contains('{'), "there is no {name}");
+        value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
     /// What the audit finds, a line each.
     pub(crate) fn audit(&self) -> Vec<String> {
         let found = audit::run(&mut self.conn()).unwrap();
@@ -275,11 +285,11 @@ impl Drop for TestApp {
             drop(handle.stop(false));
             let _ = thread.join();
         }
-        if std::thread::panicking() {
+        if thread::panicking() {
             // Its lanes may be frozen for good.
             std::mem::forget(self.app.clone());
         }
-        if self.audit_at_end && !std::thread::panicking() {
+        if self.audit_at_end && !thread::panicking() {
             assert_eq!(self.audit(), Vec::<String>::new(), "the audit after the test");
         }
     }
@@ -313,7 +323,16 @@ impl<'a> Customer<'a> {
 
     /// Places an order under a key.
     pub(crate) async fn place(&self, key: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::POST, "/orders").header("Idempotency-Key", key).json(body)).await
+        Answer::of(self.placing(key, body)).await
+    }
+
+    /// As [`Customer::place`], without waiting for the answer. Whoever aborts it hangs up.
+    pub(crate) fn send(&self, key: &str, body: &Value) -> JoinHandle<Answer> {
+        actix_web::rt::spawn(Answer::of(self.placing(key, body)))
+    }
+
+    fn placing(&self, key: &str, body: &Value) -> reqwest::RequestBuilder {
+        self.request(Method::POST, "/orders").header("Idempotency-Key", key).json(body)
     }
 }
 
@@ -375,40 +394,77 @@ impl Answer {
     }
 }
 
-/// A probe that stops the placement that first reaches `point` until it is let go.
+/// Waits until something holds that is sure to come.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..800 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited for nothing");
+}
+
+/// How a frozen placement goes on.
+enum Go {
+    On,
+    Panic,
+}
+
+/// A probe that stops the placements that first reach `point`, each until it is let go.
 pub(crate) struct Freezer {
     pub(crate) probe: Probe,
-    reached: Arc<Notify>,
-    release: mpsc::Sender<()>,
+    reached: Arc<Semaphore>,
+    /// One for each placement that is to be frozen, the next one to be let go first.
+    gates: Mutex<VecDeque<mpsc::Sender<Go>>>,
 }
 
 impl Freezer {
+    /// Freezes one placement.
     pub(crate) fn at(point: Point) -> Self {
-        let reached = Arc::new(Notify::new());
-        let (release, released) = mpsc::channel();
-        let gate = Mutex::new(Some((Arc::clone(&reached), released)));
+        Self::of(1, point)
+    }
+
+    /// Freezes the first `count` placements, be it one after the other or all at once.
+    pub(crate) fn of(count: usize, point: Point) -> Self {
+        let reached = Arc::new(Semaphore::new(0));
+        let (gates, waits): (VecDeque<_>, VecDeque<_>) = (0..count).map(|_| mpsc::channel()).unzip();
+        let (waits, frozen) = (Mutex::new(waits), Arc::clone(&reached));
         let probe: Probe = Arc::new(move |at| {
             if at != point {
                 return;
             }
-            // The first takes the gate with it; nobody else may wait for the lock on it meanwhile.
-            let first = gate.lock().unwrap().take();
-            if let Some((reached, released)) = first {
-                reached.notify_one();
-                // An error means that the test is over.
-                let _ = released.recv();
+            // Whoever is frozen takes its gate along; nobody else may wait for the lock on them meanwhile.
+            let next = waits.lock().unwrap().pop_front();
+            if let Some(wait) = next {
+                frozen.add_permits(1);
+                match wait.recv() {
+                    Ok(Go::Panic) => panic!("as the test wants it"),
+                    // An error means that the test is over.
+                    Ok(Go::On) | Err(_) => {}
+                }
             }
         });
-        Self { probe, reached, release }
+        Self { probe, reached, gates: Mutex::new(gates) }
     }
 
-    /// Waits until a placement stands at the point.
+    /// Waits until one more placement stands at the point.
     pub(crate) async fn wait(&self) {
-        tokio::time::timeout(Duration::from_secs(20), self.reached.notified()).await.unwrap();
+        let one = tokio::time::timeout(Duration::from_secs(20), self.reached.acquire()).await;
+        one.expect("somebody reaches the point").unwrap().forget();
     }
 
-    /// Lets it go on.
+    /// Lets the one that was frozen first go on.
     pub(crate) fn release(&self) {
-        self.release.send(()).unwrap();
+        self.go(Go::On);
+    }
+
+    /// Lets the one that was frozen first panic where it stands.
+    pub(crate) fn panic(&self) {
+        self.go(Go::Panic);
+    }
+
+    fn go(&self, go: Go) {
+        self.gates.lock().unwrap().pop_front().expect("somebody is frozen").send(go).unwrap();
     }
 }
