@@ -9,6 +9,7 @@ mod audit;
 mod command;
 mod concurrency;
 mod http;
+mod lanes;
 mod orders;
 mod schema;
 mod sharding;
