@@ -8,6 +8,7 @@ mod addresses;
 mod audit;
 mod command;
 mod concurrency;
+mod faults;
 mod http;
 mod lanes;
 mod orders;
