@@ -16,10 +16,10 @@ use crate::harness::{Answer, TestDatabase, number, open_temp_dir, order};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(open_temp_dir())
     }
 }
@@ -37,7 +37,7 @@ fn rowlock(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Com
     command
 }
 
-fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     rowlock(folder, arguments, variables).output().unwrap()
 }
 
@@ -54,13 +54,13 @@ fn free_port() -> u16 {
 }
 
 /// A running `rowlock serve`; killed with the test if it did not stop before.
-struct Service {
+pub(crate) struct Service {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Service {
-    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let port = free_port().to_string();
         let mut command = rowlock(folder, &["serve"], variables);
         command.env("ROWLOCK_HTTP_PORT", &port).env("ROWLOCK_HTTP_SHUTDOWN_SECONDS", "10").stderr(Stdio::piped());
@@ -79,11 +79,11 @@ impl Service {
         Self { child, url: format!("http://127.0.0.1:{port}/v1/merchants/1") }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    fn wait(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -94,7 +94,7 @@ impl Service {
         }
     }
 
-    async fn token(&self) -> String {
+    pub(crate) async fn token(&self) -> String {
         let request = reqwest::Client::new().post(format!("{}/sessions", self.url)).json(&json!({ "code": "alice" }));
         Answer::of(request).await.json()["token"].as_str().unwrap().to_owned()
     }
@@ -128,7 +128,7 @@ impl Drop for Service {
 }
 
 /// The process id of the private cluster's server, while it runs.
-fn postmaster(folder: &Path) -> Option<i32> {
+pub(crate) fn postmaster(folder: &Path) -> Option<i32> {
     fs::read_to_string(folder.join("data/pg/postmaster.pid")).ok()?.lines().next()?.parse().ok()
 }
 
