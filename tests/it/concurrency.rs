@@ -114,7 +114,8 @@ async fn one_key_for_different_orders_at_once_is_one_order() {
     let elsewhere = alice.at(&other);
     // Different goods: no lock keeps these apart, only the key does.
     let bodies: Vec<_> = (0..40).map(|number| order(&[(1 + number % 4, 1)])).collect();
-    let place = |number: usize| [&alice, &elsewhere][usize::from(number.is_multiple_of(3))].place("key", &bodies[number]);
+    let place =
+        |number: usize| [&alice, &elsewhere][usize::from(number.is_multiple_of(3))].place("key", &bodies[number]);
     let answers = join_all((0..bodies.len()).map(place)).await;
     for answer in &answers {
         let status = answer.status.as_u16();

@@ -1,6 +1,6 @@
 //! What goes wrong in the middle of a group: connections die, code panics, the database refuses. Whoever is harmed is told so, and nobody else is harmed.
 
-use actix_web::rt::task::JoinHandle;
+use actix_web::rt::task::{JoinHandle, spawn_blocking};
 use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use rowlock::domain::MerchantId;
@@ -253,6 +253,43 @@ async fn what_the_database_refuses_harms_its_own_order_only() {
         app.execute(undo);
         assert_eq!(place(&group[1..4]), ["mismatched", "mismatched", "repeated 90.00"], "{locking}: {refuse}");
         assert_eq!(app.metric(FALLBACKS), 1.0);
+    }
+}
+
+/// When the group falls back its locks are free for a moment, and somebody who waited for them takes nearly all there is. What is left is
+/// read again.
+#[actix_web::test]
+async fn after_a_refusal_nothing_is_believed_that_was_read_before() {
+    const TAKE_95: &str = "WITH gone AS (UPDATE goods SET stock = stock - 95 WHERE id = 1 RETURNING id)
+        INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
+        SELECT 1, gen_random_uuid(), id, -95, 'broken', 'test', now() FROM gone";
+    for locking in ["pessimistic", "optimistic"] {
+        let freezer = Freezer::at(Point::Planned);
+        let variables = vec![("ROWLOCK_PLACEMENT_LOCKING", locking)];
+        let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), variables, ..Setup::default() });
+        let alice = app.customer_id("alice").await;
+        app.execute(REFUSALS[0].0);
+        let engine = app.app.clone();
+        let group = spawn_blocking(move || {
+            let poison = Placement { remark: "poison".into(), ..placement(alice, "p", &[(1, 1)]) };
+            engine.engine.place_group(MerchantId(1), &[&poison, &placement(alice, "a", &[(1, 10)])], noon())
+        });
+        freezer.wait().await;
+        let mut stranger = app.conn();
+        let taking = spawn_blocking(move || stranger.batch_execute(TAKE_95));
+        let waiting = "SELECT count(*) AS value FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'WITH gone%'";
+        until(|| taking.is_finished() || number(&mut app.conn(), waiting) == 1).await;
+        assert_eq!(taking.is_finished(), locking == "optimistic");
+        freezer.release();
+        let outcomes = group.await.unwrap().unwrap();
+        assert!(outcomes[0].is_err() && app.metric(FALLBACKS) == 1.0, "{locking}: {outcomes:?}");
+        match (&outcomes[1], taking.await.unwrap()) {
+            (Ok(Outcome::Refused(_)), Ok(())) => assert_eq!(app.stock(1), 5),
+            // Only under locks the order may have been the faster one.
+            (Ok(Outcome::Placed(_)), Err(_)) if locking == "pessimistic" => assert_eq!(app.stock(1), 90),
+            other => panic!("{locking}: {other:?}"),
+        }
     }
 }
 

@@ -154,6 +154,24 @@ async fn disjoint_goods_of_one_merchant_go_side_by_side() {
     assert_eq!((groups(&app), app.stock(1), app.stock(2)), ((4.0, 4.0), 98, 98));
 }
 
+/// An order that may leave does not take along one that must wait, and would then wait with it.
+#[actix_web::test]
+async fn who_may_leave_leaves_alone() {
+    let (freezer, app) = frozen_at(Point::Locked, 1, &[]);
+    let alice = app.customer("alice").await;
+    let mut sent = vec![alice.send("first", &order(&[(1, 1)]))];
+    freezer.wait().await;
+    sent.extend(line_up(&app, &alice, &[("a", &[(1, 1)]), ("b", &[(2, 1), (1, 1)])]).await);
+    assert_eq!(alice.place("free", &order(&[(3, 1)])).await.status, 201);
+    // What "b" wants, too, is not overtaken.
+    sent.extend(line_up(&app, &alice, &[("c", &[(2, 99)])]).await);
+    assert_eq!(alice.place("free-again", &order(&[(3, 1)])).await.status, 201);
+    assert_eq!((waiting(&app), groups(&app)), (3, (2.0, 2.0)));
+    freezer.release();
+    assert_eq!(statuses(&answers(sent).await), [201; 4]);
+    assert_eq!((groups(&app), app.stock(1), app.stock(2)), ((4.0, 6.0), 97, 0));
+}
+
 #[actix_web::test]
 async fn a_full_queue_says_so_at_once_and_is_one_merchants_own() {
     let variables = [("ROWLOCK_PLACEMENT_QUEUE_ORDERS_MAX", "5"), ("ROWLOCK_PLACEMENT_QUEUE_MERCHANT_ORDERS_MAX", "3")];
