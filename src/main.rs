@@ -227,6 +227,8 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
             ended = &mut server => ended.map_err(Failure::of)?,
             () = stop.signal(2) => {
                 log::warn!("Stops at once");
+                // Whoever drops the engine waits for its lanes, and they may wait for somebody's locks.
+                std::mem::forget(app);
                 return Ok(());
             }
         }
