@@ -25,9 +25,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Places orders under row locks: never oversold, never lost, never twice.
 #[derive(Parser)]
 #[command(version, about, after_help = AFTER_HELP)]

@@ -32,7 +32,7 @@ use crate::domain::placement::Placement;
 use crate::domain::{GoodsId, MerchantId};
 use crate::error::{Error, refusal_code};
 use crate::metrics::{CodeLabels, Metrics};
-use crate::store::{OwnConnection, Store};
+use crate::store::{Begin, OwnConnection, Store};
 
 /// Called at the named points of a group's transaction. Tests freeze or break a group there.
 pub type Probe = Arc<dyn Fn(Point) + Send + Sync>;
@@ -298,7 +298,8 @@ impl Shared {
                 probe(point);
             }
         };
-        let (committed, written) = self.store.write_on(own, merchant, |tx| {
+        let begin = if group.len() == 1 { Begin::Plain } else { Begin::WithSavepoint };
+        let (committed, written) = self.store.write_on(own, merchant, begin, |tx| {
             let placed = commit::place_group(tx, group, now, self.locking, &reach)?;
             Ok::<_, Error>((placed, Instant::now()))
         })?;

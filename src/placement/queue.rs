@@ -144,7 +144,8 @@ impl<T: Wants> Queue<T> {
 }
 
 impl<T: Wants> Merchant<T> {
-    /// The first orders whose goods are not busy. What is passed over keeps its place, and its goods from those behind it.
+    /// The first orders whose goods are not busy. What is passed over keeps its place, and its goods from those behind it. Looks at
+    /// all that wait, of which `merchant_orders_max` is the bound.
     fn leave(&mut self, bounds: &Bounds) -> (Vec<T>, HashSet<GoodsId>) {
         if !bounds.apart {
             let count = self.waiting.len().min(bounds.group_orders_max);
@@ -153,7 +154,7 @@ impl<T: Wants> Merchant<T> {
         let mut leaving: Vec<T> = Vec::new();
         let mut passed_over = Vec::new();
         let mut held: HashSet<GoodsId> = HashSet::new();
-        while leaving.len() < bounds.group_orders_max && passed_over.len() < bounds.group_orders_max {
+        while leaving.len() < bounds.group_orders_max {
             let Some(order) = self.waiting.pop_front() else { break };
             if order.goods().any(|id| self.busy.contains(&id) || held.contains(&id)) {
                 held.extend(order.goods());

@@ -49,6 +49,12 @@ pub enum Cause {
     StockChanged,
     /// The connection broke before the commit was sent.
     ConnectionLost,
+    /// A table was altered under a prepared statement.
+    StalePlan,
+    /// 25006: the server may not write, as after a failover.
+    ReadOnly,
+    /// 57014: an operator cancelled the statement.
+    Cancelled,
     /// 57014: a statement took longer than `database.statement_timeout_ms`, mostly because it waited for several locks.
     StatementTimeout,
 }
@@ -63,11 +69,15 @@ impl Cause {
             Self::Twin => "twin",
             Self::StockChanged => "stock_changed",
             Self::ConnectionLost => "connection_lost",
+            Self::StalePlan => "stale_plan",
+            Self::ReadOnly => "read_only",
+            Self::Cancelled => "cancelled",
             Self::StatementTimeout => "statement_timeout",
         }
     }
 
-    /// Whether it is worth running the transaction again at once. Who has waited that long already is answered instead.
+    /// Whether it is worth running the transaction again at once. Who has waited that long already, or is not wanted, is answered
+    /// instead.
     pub const fn passes(self) -> bool {
         match self {
             Self::Deadlock
@@ -75,9 +85,15 @@ impl Cause {
             | Self::LockTimeout
             | Self::Twin
             | Self::StockChanged
-            | Self::ConnectionLost => true,
-            Self::StatementTimeout => false,
+            | Self::ConnectionLost
+            | Self::StalePlan => true,
+            Self::ReadOnly | Self::Cancelled | Self::StatementTimeout => false,
         }
+    }
+
+    /// Whether the connection would fail again: its statements are stale, or its server is the wrong one.
+    pub(super) const fn spoils_the_connection(self) -> bool {
+        matches!(self, Self::StalePlan | Self::ReadOnly)
     }
 }
 
@@ -96,12 +112,15 @@ pub fn cause(error: &DbError) -> Option<Cause> {
 fn cause_of(kind: &DatabaseErrorKind, information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Cause> {
     let message = information.message();
     match kind {
+        DatabaseErrorKind::ReadOnlyTransaction => Some(Cause::ReadOnly),
         DatabaseErrorKind::SerializationFailure => Some(Cause::Serialization),
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Some(Cause::ConnectionLost),
         DatabaseErrorKind::UniqueViolation if message.contains("orders_idempotency_key") => Some(Cause::Twin),
         _ if message.contains("deadlock") => Some(Cause::Deadlock),
         _ if message.contains("due to statement timeout") => Some(Cause::StatementTimeout),
         _ if message.contains("due to lock timeout") => Some(Cause::LockTimeout),
+        _ if message.contains("due to user request") => Some(Cause::Cancelled),
+        _ if message.contains("cached plan must not change") => Some(Cause::StalePlan),
         // 57P01, 57P02 and what libpq says of a socket that closed under it.
         _ if message.contains("terminating connection") || message.contains("server closed the connection") => {
             Some(Cause::ConnectionLost)
@@ -155,7 +174,9 @@ mod tests {
 
     #[test]
     fn passing_failures_are_told_from_lasting_ones() {
-        use DatabaseErrorKind::{CheckViolation, ClosedConnection, SerializationFailure, UniqueViolation, Unknown};
+        use DatabaseErrorKind::{
+            CheckViolation, ClosedConnection, ReadOnlyTransaction, SerializationFailure, UniqueViolation, Unknown,
+        };
         for (kind, message, expected) in [
             (Unknown, "deadlock detected", Some(Cause::Deadlock)),
             (
@@ -176,6 +197,9 @@ mod tests {
             (CheckViolation, "violates check constraint \"goods_stock_check\"", None),
             (Unknown, "canceling statement due to statement timeout", Some(Cause::StatementTimeout)),
             (Unknown, "terminating connection due to idle-in-transaction timeout", Some(Cause::ConnectionLost)),
+            (Unknown, "canceling statement due to user request", Some(Cause::Cancelled)),
+            (Unknown, "cached plan must not change result type", Some(Cause::StalePlan)),
+            (ReadOnlyTransaction, "cannot execute SELECT FOR UPDATE in a read-only transaction", Some(Cause::ReadOnly)),
         ] {
             assert_eq!(cause(&error(kind, message)), expected, "{message}");
         }

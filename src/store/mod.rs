@@ -40,13 +40,6 @@ pub type DbError = diesel::result::Error;
 /// What a store function returns.
 pub type QueryResult<T> = diesel::QueryResult<T>;
 
-/// The savepoint that [`Store::write_on`] begins with.
-macro_rules! begun {
-    () => {
-        "begun"
-    };
-}
-
 type Pooled = PooledConnection<ConnectionManager<Conn>>;
 
 /// The way to the database.
@@ -146,11 +139,12 @@ impl Store {
         merchant: MerchantId,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.repeated(merchant, || transaction(&mut *checkout(self.pool_for(merchant))?, "BEGIN", merchant, &mut work))
+        self.repeated(merchant, || {
+            transaction(&mut *checkout(self.pool_for(merchant))?, Begin::Plain, merchant, &mut work)
+        })
     }
 
-    /// As [`Store::write`], on a connection outside the pool. The transaction begins with a savepoint, in the same message, to
-    /// which [`Tx::undo_all`] returns.
+    /// As [`Store::write`], on a connection outside the pool.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -158,6 +152,7 @@ impl Store {
         &self,
         own: &mut OwnConnection,
         merchant: MerchantId,
+        begin: Begin,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.repeated(merchant, || {
@@ -165,7 +160,7 @@ impl Store {
                 Some(conn) => conn,
                 None => self.connect_own()?,
             };
-            let result = transaction(&mut conn, concat!("BEGIN; SAVEPOINT ", begun!()), merchant, &mut work);
+            let result = transaction(&mut conn, begin, merchant, &mut work);
             // A connection that broke is not put back, nor one whose transaction panicked.
             if !AnsiTransactionManager::is_broken_transaction_manager(&mut conn) {
                 own.0 = Some(conn);
@@ -208,25 +203,41 @@ impl Store {
 #[derive(Default)]
 pub struct OwnConnection(Option<Conn>);
 
+/// How a transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Without more.
+    Plain,
+    /// With a savepoint, in the same message, to which [`Tx::undo_all`] returns.
+    WithSavepoint,
+}
+
 fn transaction<T, E: Retryable>(
     conn: &mut Conn,
-    begin: &str,
+    begin: Begin,
     merchant: MerchantId,
     work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    let begin = match begin {
+        Begin::Plain => "BEGIN",
+        Begin::WithSavepoint => "BEGIN; SAVEPOINT begun",
+    };
     AnsiTransactionManager::begin_transaction_sql(conn, begin)?;
-    match work(&mut Tx { conn, merchant, rank: None }) {
-        Ok(value) => match AnsiTransactionManager::commit_transaction(conn) {
-            Ok(()) => Ok(value),
-            // Without the commit's answer nobody knows whether it took effect.
-            Err(error) if cause(&error) == Some(Cause::ConnectionLost) => Err(E::from(CommitUnknown)),
-            Err(error) => Err(error.into()),
-        },
-        Err(error) => {
-            // A rollback fails only with its connection, which then shows as broken; the first error tells why.
-            let _ = AnsiTransactionManager::rollback_transaction(conn);
-            Err(error)
+    let mut tx = Tx { conn, merchant, rank: None, is_discarded: false };
+    let result = work(&mut tx);
+    if result.is_err() || tx.is_discarded {
+        // A rollback fails only with its connection, which then shows as broken; what came before tells why.
+        let _ = AnsiTransactionManager::rollback_transaction(conn);
+        if result.as_ref().err().and_then(Retryable::cause).is_some_and(Cause::spoils_the_connection) {
+            AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
         }
+        return result;
+    }
+    match AnsiTransactionManager::commit_transaction(conn) {
+        Ok(()) => result,
+        // Without the commit's answer nobody knows whether it took effect.
+        Err(error) if cause(&error) == Some(Cause::ConnectionLost) => Err(E::from(CommitUnknown)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -275,6 +286,7 @@ pub struct Tx<'c> {
     conn: &'c mut Conn,
     merchant: MerchantId,
     rank: Option<LockRank>,
+    is_discarded: bool,
 }
 
 impl Tx<'_> {
@@ -297,6 +309,12 @@ impl Tx<'_> {
         self.rank = Some(rank);
     }
 
+    /// Has the transaction end by a rollback, although its work succeeds: there is nothing to keep, and a rollback need not wait
+    /// for the disk.
+    pub fn discard(&mut self) {
+        self.is_discarded = true;
+    }
+
     /// Goes back to the first moment of a transaction that began with a savepoint: what was written is undone, and what was
     /// locked is free.
     ///
@@ -304,7 +322,7 @@ impl Tx<'_> {
     /// When the transaction did not begin with one.
     pub fn undo_all(&mut self) -> QueryResult<()> {
         self.rank = None;
-        self.conn.batch_execute(concat!("ROLLBACK TO SAVEPOINT ", begun!()))
+        self.conn.batch_execute("ROLLBACK TO SAVEPOINT begun")
     }
 
     /// Runs `work` under a savepoint: when it fails, all it wrote is undone and the transaction can go on.
@@ -314,7 +332,7 @@ impl Tx<'_> {
     pub fn savepoint<T, E: From<DbError>>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         let (merchant, rank) = (self.merchant, &mut self.rank);
         self.conn.transaction(|conn| {
-            let mut inner = Tx { conn, merchant, rank: *rank };
+            let mut inner = Tx { conn, merchant, rank: *rank, is_discarded: false };
             let result = work(&mut inner);
             // Locks taken under a savepoint that stands are held until the transaction ends.
             *rank = inner.rank;

@@ -92,42 +92,54 @@ fn goods_of<const LOCKED: bool>(
         .collect()
 }
 
-/// The merchant's row, once with each key that is known, or once with none. `LATERAL … LIMIT 1` keeps the planner from joining
-/// the other way round, through all orders of the merchant.
-struct MerchantWithKeys<'a> {
+/// The merchant's row, once with each key that is known, or once with none.
+struct MerchantWithKeys<'a, const LONE: bool> {
     merchant_id: i64,
     customers: Vec<Uuid>,
     keys: Vec<&'a str>,
     columns: AsSelect<MerchantRow, Pg>,
 }
 
-impl QueryId for MerchantWithKeys<'_> {
-    type QueryId = MerchantWithKeys<'static>;
+impl<const LONE: bool> QueryId for MerchantWithKeys<'_, LONE> {
+    type QueryId = MerchantWithKeys<'static, LONE>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl QueryFragment<Pg> for MerchantWithKeys<'_> {
+impl<const LONE: bool> QueryFragment<Pg> for MerchantWithKeys<'_, LONE> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT ");
         self.columns.walk_ast(out.reborrow())?;
-        out.push_sql(", known.place, known.id, known.request_hash FROM merchants LEFT JOIN (unnest(");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.customers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.keys)?;
-        out.push_sql(") WITH ORDINALITY AS asked (customer_id, key, place) CROSS JOIN LATERAL (");
-        out.push_sql("SELECT id, request_hash FROM orders WHERE merchant_id = ");
-        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-        out.push_sql(" AND customer_id = asked.customer_id AND idempotency_key = asked.key LIMIT 1) o) known ");
-        out.push_sql("ON true WHERE merchants.id = ");
+        if LONE {
+            // Two rows by their keys; the arrays of the other form take longer than that.
+            out.push_sql(", 1::bigint, o.id, o.request_hash FROM merchants LEFT JOIN orders o ON o.merchant_id = ");
+            out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+            out.push_sql(" AND o.customer_id = ");
+            out.push_bind_param::<SqlUuid, _>(&self.customers[0])?;
+            out.push_sql(" AND o.idempotency_key = ");
+            out.push_bind_param::<Text, _>(&self.keys[0])?;
+        } else {
+            out.push_sql(", known.place, known.id, known.request_hash FROM merchants LEFT JOIN (unnest(");
+            out.push_bind_param::<Array<SqlUuid>, _>(&self.customers)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Array<Text>, _>(&self.keys)?;
+            // The limit keeps the planner from joining the other way round, through all orders of the merchant.
+            out.push_sql(") WITH ORDINALITY AS asked (customer_id, key, place) CROSS JOIN LATERAL (");
+            out.push_sql("SELECT id, request_hash FROM orders WHERE merchant_id = ");
+            out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+            out.push_sql(
+                " AND customer_id = asked.customer_id AND idempotency_key = asked.key LIMIT 1) o) known ON true",
+            );
+        }
+        out.push_sql(" WHERE merchants.id = ");
         out.push_bind_param::<BigInt, _>(&self.merchant_id)
     }
 }
 
-impl Query for MerchantWithKeys<'_> {
-    type SqlType = (SqlTypeOf<AsSelect<MerchantRow, Pg>>, Nullable<(BigInt, SqlUuid, Binary)>);
+impl<const LONE: bool> Query for MerchantWithKeys<'_, LONE> {
+    type SqlType = (SqlTypeOf<AsSelect<MerchantRow, Pg>>, Nullable<BigInt>, Nullable<SqlUuid>, Nullable<Binary>);
 }
 
-impl RunQueryDsl<Conn> for MerchantWithKeys<'_> {}
+impl<const LONE: bool> RunQueryDsl<Conn> for MerchantWithKeys<'_, LONE> {}
 
 /// An order that stands under a key.
 #[derive(Debug)]
@@ -145,17 +157,21 @@ pub fn merchant_with_keys<'a>(
     tx: &mut Tx<'_>,
     asked: impl Iterator<Item = (CustomerId, &'a IdempotencyKey)>,
 ) -> QueryResult<Option<(Merchant, Vec<KnownKey>)>> {
-    let (customers, keys) = asked.map(|(customer, key)| (customer.0, key.as_str())).unzip();
-    let query = MerchantWithKeys { merchant_id: tx.merchant.0, customers, keys, columns: MerchantRow::as_select() };
-    type Known = (i64, Uuid, Vec<u8>);
-    let rows: Vec<(MerchantRow, Option<Known>)> = query.load(tx.conn)?;
+    let (customers, keys): (Vec<_>, Vec<_>) = asked.map(|(customer, key)| (customer.0, key.as_str())).unzip();
+    let (merchant_id, columns) = (tx.merchant.0, MerchantRow::as_select());
+    type Row = (MerchantRow, Option<i64>, Option<Uuid>, Option<Vec<u8>>);
+    let rows: Vec<Row> = if let [_] = keys[..] {
+        MerchantWithKeys::<true> { merchant_id, customers, keys, columns }.load(tx.conn)?
+    } else {
+        MerchantWithKeys::<false> { merchant_id, customers, keys, columns }.load(tx.conn)?
+    };
     let mut merchant = None;
     let mut known_keys = Vec::new();
-    for (row, known) in rows {
+    for (row, place, id, hash) in rows {
         if merchant.is_none() {
             merchant = Some(Merchant::try_from(row).map_err(corrupt)?);
         }
-        let Some((place, id, hash)) = known else { continue };
+        let (Some(place), Some(id), Some(hash)) = (place, id, hash) else { continue };
         let request_hash =
             hash.try_into().map_err(|_| corrupt(format!("order {id}: request_hash is not 32 bytes").into()))?;
         let index = usize::try_from(place - 1).map_err(|error| corrupt(error.into()))?;

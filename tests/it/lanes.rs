@@ -257,7 +257,6 @@ async fn whom_a_stranger_holds_up_holds_up_nobody_else() {
 
 /// However many orders wait for a row that a stranger holds, those of the same merchant for other goods do not wait with them.
 #[actix_web::test]
-#[ignore = "waits for them: Merchant::leave looks past no more than group_orders_max orders"]
 async fn a_crowd_for_one_row_holds_up_no_other_goods() {
     let (freezer, app) = frozen_at(Point::Locked, 1, &[("ROWLOCK_PLACEMENT_GROUP_ORDERS_MAX", "3")]);
     let alice = app.customer("alice").await;
