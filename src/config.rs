@@ -248,7 +248,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let bounds: [(&str, u64, u64, u64); 25] = [
             ("http.port", self.http.port.into(), 1, 65_535),
-            ("http.workers", self.http.workers as u64, 1, 64),
+            ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
             ("http.shutdown_seconds", self.http.shutdown_seconds, 1, 300),
             ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
@@ -388,7 +388,7 @@ mod tests {
             ("[htpp]\nport = 1", None, "unknown key htpp.port"),
             ("port = 1", None, "unknown key port: keys stand in sections"),
             ("[http]\nport = 0", None, "http.port is 0; it must be from 1 to 65535"),
-            ("[http]\nworkers = 65", None, "http.workers is 65; it must be from 1 to 64"),
+            ("[http]\nworkers = 65", None, "http.workers is 65; it must be from 0 to 64"),
             ("[http]\nport = \"x\"", None, "http.port is not valid: invalid type: string \"x\", expected u16"),
             (
                 "[login]\nprovider = \"none\"",

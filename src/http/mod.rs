@@ -100,7 +100,11 @@ impl AllowedMethods {
 /// When the listener cannot be used.
 pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
     let allowed = Data::new(AllowedMethods::of(&openapi()));
-    let (workers, shutdown_seconds) = (app.config.http.workers, app.config.http.shutdown_seconds);
+    let workers = match app.config.http.workers {
+        0 => std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
+        workers => workers,
+    };
+    let shutdown_seconds = app.config.http.shutdown_seconds;
     app.limits.forget_idle_customers(&app);
     let server = HttpServer::new(move || {
         let (actix, document) = ActixApp::new()
