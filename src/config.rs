@@ -258,7 +258,7 @@ impl Config {
             ("database.connect_timeout_ms", self.database.connect_timeout_ms, 100, 60_000),
             ("database.lock_timeout_ms", self.database.lock_timeout_ms, 10, 60_000),
             ("database.statement_timeout_ms", self.database.statement_timeout_ms, 100, 600_000),
-            ("database.attempts_max", self.database.attempts_max.into(), 1, 100),
+            ("database.attempts_max", self.database.attempts_max.into(), 2, 100),
             ("auth.token_hours", self.auth.token_hours.into(), 1, 8_760),
             ("orders.lines_max", self.orders.lines_max as u64, 1, 500),
             ("orders.count_max", self.orders.count_max.into(), 1, 9_999),

@@ -1,10 +1,12 @@
 //! One group, one transaction.
 //!
 //! 1. The caller has begun a transaction for the merchant all requests belong to, and, for more than one, a savepoint with it.
-//! 2. Lock the goods rows of the whole group: one statement, ascending, `FOR UPDATE`. All locks come before the first write.
-//! 3. Read the merchant's settings and find the keys that are known. It must come after the locks: a twin that was faster (a
-//!    retry that reached another instance) wanted the same goods, so it has committed by now, and this statement's snapshot
-//!    sees it. Looked up before, the twin of an order that took the last unit would be refused as out of stock.
+//! 2. Lock the goods rows of the whole group: one statement, ascending, `FOR UPDATE`; the merchant's settings come with them. All
+//!    locks come before the first write.
+//! 3. Find the keys that are known. It must come after the locks: a twin that was faster (a retry that reached another instance)
+//!    wanted the same goods, so it has committed by now, and this statement's snapshot sees it. Looked up before, the twin of an order
+//!    that took the last unit would be refused as out of stock. Most keys are new, and their unique index finds the others when they
+//!    are written; so this step is left out ([`Keys::Presumed`]) until the index did, or somebody is about to be refused.
 //! 4. Plan: pure, in arrival order. A key that stands twice in the group counts the second time as a repeat of the first, if
 //!    that is placed.
 //! 5. Write all placed orders in bulk and take their units from stock. Should the database refuse, go back to the
@@ -28,7 +30,7 @@ use crate::domain::order::{Fulfilment, Order};
 use crate::domain::placement::{Facts, Placement, Verdict, plan, taken};
 use crate::domain::{AddressId, CustomerId, OrderId, Refusal};
 use crate::error::Error;
-use crate::store::{Retryable, SortedIds, Tx, orders, people, placing};
+use crate::store::{Retryable, SortedIds, Tx, merchants, orders, people, placing};
 
 /// The named points of a group's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +68,22 @@ pub struct Group {
     pub fell_back: bool,
 }
 
+impl Group {
+    /// Whether a key was known before the group.
+    pub fn has_known_keys(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Ok(Outcome::Repeated(_) | Outcome::Mismatched)))
+    }
+}
+
+/// How a group deals with keys that may be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// They are taken for new until something speaks against it.
+    Presumed,
+    /// They are looked up at once.
+    LookedUp,
+}
+
 /// What is known of a request before it is planned.
 enum Fate {
     /// Its key is new: it is planned.
@@ -94,14 +112,20 @@ pub fn place_group(
     group: &[&Placement],
     now: DateTime<Utc>,
     locking: Locking,
+    keys: Keys,
     reach: &dyn Fn(Point),
 ) -> Result<Group, Error> {
     reach(Point::Begun);
-    let mut read = read(tx, group, now, locking, reach)?;
+    let mut read = read(tx, group, now, locking, keys, reach)?;
 
     // 4.
-    let requests = new_requests(&read.fates, group);
-    let verdicts = plan(&read.facts, &requests);
+    let mut requests = new_requests(&read.fates, group);
+    let mut verdicts = plan(&read.facts, &requests);
+    if keys == Keys::Presumed && verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_))) {
+        read.fates = look_up(tx, group)?;
+        requests = new_requests(&read.fates, group);
+        verdicts = plan(&read.facts, &requests);
+    }
     reach(Point::Planned);
 
     // 5.
@@ -115,7 +139,7 @@ pub fn place_group(
         Err(error) => {
             log::warn!(merchant_id:% = tx.merchant(), orders = requests.len(); "Writes a group order by order: {error}");
             tx.undo_all()?;
-            read = self::read(tx, group, now, Locking::Pessimistic, &|_| {})?;
+            read = self::read(tx, group, now, Locking::Pessimistic, Keys::LookedUp, &|_| {})?;
             (write_one_by_one(tx, &read.facts, &new_requests(&read.fates, group))?, true)
         }
     };
@@ -134,28 +158,40 @@ fn read(
     group: &[&Placement],
     now: DateTime<Utc>,
     locking: Locking,
+    keys: Keys,
     reach: &dyn Fn(Point),
 ) -> Result<Read, Error> {
     // 2.
     let wanted = group.iter().flat_map(|placement| placement.lines.iter().map(|(id, _)| id)).collect();
-    let goods = match locking {
+    let (goods, merchant) = match locking {
         Locking::Pessimistic => placing::lock_goods(tx, &wanted)?,
         Locking::Optimistic => placing::read_goods(tx, &wanted)?,
     };
     reach(Point::Locked);
+    let merchant_id = tx.merchant();
+    let merchant = match merchant {
+        Some(merchant) => merchant,
+        None => merchants::find(tx.conn(), merchant_id)?.ok_or(Error::NotFound)?,
+    };
 
     // 3.
-    let asked = group.iter().map(|placement| (placement.customer_id, &placement.key));
-    let (merchant, known) = placing::merchant_with_keys(tx, asked)?.ok_or(Error::NotFound)?;
-    let mut fates: Vec<Fate> = group.iter().map(|_| Fate::New).collect();
-    for known in known {
-        let is_same = known.request_hash == group[known.index].request_hash;
-        fates[known.index] = if is_same { Fate::Stands(known.id) } else { Fate::Mismatched };
-    }
-    let merchant_id = tx.merchant();
+    let fates = match keys {
+        Keys::Presumed => group.iter().map(|_| Fate::New).collect(),
+        Keys::LookedUp => look_up(tx, group)?,
+    };
     let wanted = addresses_wanted(&new_requests(&fates, group));
     let addresses = people::address_snapshots(tx.conn(), merchant_id, &wanted)?;
     Ok(Read { fates, facts: Facts { shop: merchant.shop_at(now), goods, addresses, now } })
+}
+
+fn look_up(tx: &mut Tx<'_>, group: &[&Placement]) -> Result<Vec<Fate>, Error> {
+    let asked = group.iter().map(|placement| (placement.customer_id, &placement.key));
+    let mut fates: Vec<Fate> = group.iter().map(|_| Fate::New).collect();
+    for known in placing::known(tx, asked)? {
+        let is_same = known.request_hash == group[known.index].request_hash;
+        fates[known.index] = if is_same { Fate::Stands(known.id) } else { Fate::Mismatched };
+    }
+    Ok(fates)
 }
 
 fn new_requests<'p>(fates: &[Fate], group: &[&'p Placement]) -> Vec<&'p Placement> {
@@ -203,7 +239,8 @@ fn write(
 }
 
 /// Plans and writes one request after the other. One that the database refuses is left out of what follows, as if it had
-/// never been in the group: it takes neither stock nor key from its neighbours. In either way the goods are locked here.
+/// never been in the group: it takes neither stock nor key from its neighbours. In either way the goods are locked here. Keys are
+/// inserted in arrival order: two such groups that share keys but no goods may meet in a ring, which the database breaks.
 fn write_one_by_one(
     tx: &mut Tx<'_>,
     facts: &Facts,

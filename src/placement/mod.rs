@@ -16,6 +16,7 @@ mod queue;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
+use self::commit::Keys;
 pub use self::commit::{Outcome, Point};
 use self::queue::{Bounds, Group, Queue, Wants};
 use crate::clock::Clock;
@@ -32,7 +34,7 @@ use crate::domain::placement::Placement;
 use crate::domain::{GoodsId, MerchantId};
 use crate::error::{Error, refusal_code};
 use crate::metrics::{CodeLabels, Metrics};
-use crate::store::{Begin, OwnConnection, Store};
+use crate::store::{Begin, Cause, OwnConnection, Retryable, Store};
 
 /// Called at the named points of a group's transaction. Tests freeze or break a group there.
 pub type Probe = Arc<dyn Fn(Point) + Send + Sync>;
@@ -67,6 +69,8 @@ struct Shared {
     /// Lanes that work at the same time while they move.
     lanes: usize,
     patience: Duration,
+    /// The last group had a key that was known: the next one looks its keys up at once.
+    expects_repeats: AtomicBool,
     state: Mutex<State>,
     /// One for each lane.
     wakers: Vec<Condvar>,
@@ -117,6 +121,7 @@ impl Engine {
             locking: config.locking,
             lanes: config.lanes,
             patience: Duration::from_millis(config.patience_ms),
+            expects_repeats: AtomicBool::new(false),
             state: Mutex::new(state),
             wakers: (0..config.lanes_max).map(|_| Condvar::new()).collect(),
         });
@@ -299,10 +304,15 @@ impl Shared {
             }
         };
         let begin = if group.len() == 1 { Begin::Plain } else { Begin::WithSavepoint };
+        let mut keys = if self.expects_repeats.load(Ordering::Relaxed) { Keys::LookedUp } else { Keys::Presumed };
         let (committed, written) = self.store.write_on(own, merchant, begin, |tx| {
-            let placed = commit::place_group(tx, group, now, self.locking, &reach)?;
-            Ok::<_, Error>((placed, Instant::now()))
+            let placed = commit::place_group(tx, group, now, self.locking, keys, &reach);
+            if placed.as_ref().err().and_then(Error::cause) == Some(Cause::Twin) {
+                keys = Keys::LookedUp;
+            }
+            Ok::<_, Error>((placed?, Instant::now()))
         })?;
+        self.expects_repeats.store(committed.has_known_keys(), Ordering::Relaxed);
         self.metrics.commit_seconds.observe(written.elapsed().as_secs_f64());
         self.metrics.group_seconds.observe(begun.elapsed().as_secs_f64());
         reach(Point::Committed);

@@ -72,11 +72,12 @@ macro_rules! bulk_insert {
 
                 impl RunQueryDsl<diesel::PgConnection> for Many<'_, '_> {}
 
-                match [$(self.$column.len()),+] {
-                    [1, ..] => Few::<1>(self).execute(conn),
-                    [2, ..] => Few::<2>(self).execute(conn),
-                    [3, ..] => Few::<3>(self).execute(conn),
-                    [4, ..] => Few::<4>(self).execute(conn),
+                let [rows, ..] = [$(self.$column.len()),+];
+                match rows {
+                    1 => Few::<1>(self).execute(conn),
+                    2 => Few::<2>(self).execute(conn),
+                    3 => Few::<3>(self).execute(conn),
+                    4 => Few::<4>(self).execute(conn),
                     _ => Many(self).execute(conn),
                 }
             }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Numeric, Text, Time};
 use rust_decimal::Decimal;
 
 use super::rows::{Corrupt, corrupt, money};
@@ -69,6 +70,22 @@ pub(super) struct Row {
     unpaid_minutes: i32,
     accept_minutes: i32,
 }
+
+/// The types of [`Row`]'s columns.
+pub(super) type RowType = (
+    BigInt,
+    Text,
+    Text,
+    Text,
+    Nullable<Time>,
+    Nullable<Time>,
+    Bool,
+    Numeric,
+    Numeric,
+    Nullable<Numeric>,
+    Integer,
+    Integer,
+);
 
 impl TryFrom<Row> for Merchant {
     type Error = Corrupt;

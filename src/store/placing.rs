@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::dsl::AsSelect;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -18,17 +18,20 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::bulk::bulk_insert;
-use super::merchants::{Merchant, Row as MerchantRow};
+use super::merchants::{self, Merchant, Row as MerchantRow};
 use super::rows::{corrupt, money};
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
 use crate::domain::order::{Fulfilment, Order};
 use crate::domain::placement::{GoodsFacts, IdempotencyKey, Placement, RequestHash};
 use crate::domain::{CustomerId, GoodsId, LocalText, OrderId};
 
-/// `SELECT … FROM goods … ORDER BY id`, with or without `FOR UPDATE OF` the goods alone.
+/// `SELECT … FROM goods … ORDER BY id`, with or without `FOR UPDATE OF` the goods alone. The merchant's columns come with the first
+/// id's row and are null in all others.
 struct GoodsOf<const LOCKED: bool> {
     merchant_id: i64,
     ids: Vec<i64>,
+    first: i64,
+    columns: AsSelect<MerchantRow, Pg>,
 }
 
 impl<const LOCKED: bool> QueryId for GoodsOf<LOCKED> {
@@ -38,10 +41,16 @@ impl<const LOCKED: bool> QueryId for GoodsOf<LOCKED> {
 
 impl<const LOCKED: bool> QueryFragment<Pg> for GoodsOf<LOCKED> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT g.id, p.name_zh, p.name_en, g.spec_zh, g.spec_en, g.price, g.stock, g.on_sale, ");
+        self.columns.walk_ast(out.reborrow())?;
         out.push_sql(
-            "SELECT g.id, p.name_zh, p.name_en, g.spec_zh, g.spec_en, g.price, g.stock, g.on_sale \
-             FROM goods g JOIN products p ON p.merchant_id = g.merchant_id AND p.id = g.product_id WHERE g.merchant_id = ",
+            " FROM goods g JOIN products p ON p.merchant_id = g.merchant_id AND p.id = g.product_id \
+             LEFT JOIN LATERAL (SELECT * FROM merchants WHERE id = ",
         );
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND g.id = ");
+        out.push_bind_param::<BigInt, _>(&self.first)?;
+        out.push_sql(") merchants ON true WHERE g.merchant_id = ");
         out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
         out.push_sql(" AND g.id = ANY(");
         out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
@@ -54,92 +63,86 @@ impl<const LOCKED: bool> QueryFragment<Pg> for GoodsOf<LOCKED> {
 }
 
 impl<const LOCKED: bool> Query for GoodsOf<LOCKED> {
-    type SqlType = (BigInt, Text, Text, Text, Text, Numeric, Integer, Bool);
+    type SqlType = ((BigInt, Text, Text, Text, Text, Numeric, Integer, Bool), Nullable<merchants::RowType>);
 }
 
 impl<const LOCKED: bool> RunQueryDsl<Conn> for GoodsOf<LOCKED> {}
 
-/// Locks the goods rows `ids` in ascending order until the transaction ends, and reads what a placement needs of them.
-/// Ids this merchant does not have are absent from the answer.
-pub fn lock_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<BTreeMap<GoodsId, GoodsFacts>> {
+/// Goods rows as they were read, and the merchant they belong to.
+pub type GoodsAndMerchant = (BTreeMap<GoodsId, GoodsFacts>, Option<Merchant>);
+
+/// Locks the goods rows `ids` in ascending order until the transaction ends, and reads what a placement needs of them. Ids this
+/// merchant does not have are absent from the answer; without the first, so is the merchant.
+pub fn lock_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<GoodsAndMerchant> {
     tx.enter(LockRank::Goods);
     goods_of::<true>(tx, ids)
 }
 
 /// As [`lock_goods`], without the lock: what is read may have changed when it is used.
-pub fn read_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<BTreeMap<GoodsId, GoodsFacts>> {
+pub fn read_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<GoodsAndMerchant> {
     goods_of::<false>(tx, ids)
 }
 
-fn goods_of<const LOCKED: bool>(
-    tx: &mut Tx<'_>,
-    ids: &SortedIds<GoodsId>,
-) -> QueryResult<BTreeMap<GoodsId, GoodsFacts>> {
-    type Row = (i64, String, String, String, String, Decimal, i32, bool);
-    let ids = ids.as_slice().iter().map(|id| id.0).collect();
-    let rows: Vec<Row> = GoodsOf::<LOCKED> { merchant_id: tx.merchant.0, ids }.load(tx.conn)?;
-    rows.into_iter()
-        .map(|(id, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale)| {
-            let facts = GoodsFacts {
-                name: LocalText::new(name_zh, name_en),
-                spec: LocalText::new(spec_zh, spec_en),
-                price: money(price).map_err(corrupt)?,
-                stock: u32::try_from(stock).map_err(|error| corrupt(error.into()))?,
-                on_sale,
-            };
-            Ok((GoodsId(id), facts))
-        })
-        .collect()
+fn goods_of<const LOCKED: bool>(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<GoodsAndMerchant> {
+    type Row = (
+        (i64, String, String, String, String, Decimal, i32, bool),
+        Option<<MerchantRow as Queryable<merchants::RowType, Pg>>::Row>,
+    );
+    let ids: Vec<i64> = ids.as_slice().iter().map(|id| id.0).collect();
+    let Some(&first) = ids.first() else { return Ok((BTreeMap::new(), None)) };
+    let query = GoodsOf::<LOCKED> { merchant_id: tx.merchant.0, ids, first, columns: MerchantRow::as_select() };
+    let rows: Vec<Row> = query.load(tx.conn)?;
+    let mut merchant = None;
+    let mut goods = BTreeMap::new();
+    for ((id, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale), merchant_row) in rows {
+        let facts = GoodsFacts {
+            name: LocalText::new(name_zh, name_en),
+            spec: LocalText::new(spec_zh, spec_en),
+            price: money(price).map_err(corrupt)?,
+            stock: u32::try_from(stock).map_err(|error| corrupt(error.into()))?,
+            on_sale,
+        };
+        goods.insert(GoodsId(id), facts);
+        if let Some(row) = merchant_row {
+            let row = <MerchantRow as Queryable<merchants::RowType, Pg>>::build(row).map_err(corrupt)?;
+            merchant = Some(Merchant::try_from(row).map_err(corrupt)?);
+        }
+    }
+    Ok((goods, merchant))
 }
 
-/// The merchant's row, once with each key that is known, or once with none.
-struct MerchantWithKeys<'a, const LONE: bool> {
+/// `SELECT … FROM unnest(customers, keys) CROSS JOIN LATERAL (SELECT … FROM orders … LIMIT 1)`: see [`known`]. The limit keeps the
+/// planner from joining the other way round, through all orders of the merchant.
+struct Known<'a> {
     merchant_id: i64,
     customers: Vec<Uuid>,
     keys: Vec<&'a str>,
-    columns: AsSelect<MerchantRow, Pg>,
 }
 
-impl<const LONE: bool> QueryId for MerchantWithKeys<'_, LONE> {
-    type QueryId = MerchantWithKeys<'static, LONE>;
+impl QueryId for Known<'_> {
+    type QueryId = Known<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<const LONE: bool> QueryFragment<Pg> for MerchantWithKeys<'_, LONE> {
+impl QueryFragment<Pg> for Known<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
-        self.columns.walk_ast(out.reborrow())?;
-        if LONE {
-            // Two rows by their keys; the arrays of the other form take longer than that.
-            out.push_sql(", 1::bigint, o.id, o.request_hash FROM merchants LEFT JOIN orders o ON o.merchant_id = ");
-            out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-            out.push_sql(" AND o.customer_id = ");
-            out.push_bind_param::<SqlUuid, _>(&self.customers[0])?;
-            out.push_sql(" AND o.idempotency_key = ");
-            out.push_bind_param::<Text, _>(&self.keys[0])?;
-        } else {
-            out.push_sql(", known.place, known.id, known.request_hash FROM merchants LEFT JOIN (unnest(");
-            out.push_bind_param::<Array<SqlUuid>, _>(&self.customers)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Array<Text>, _>(&self.keys)?;
-            // The limit keeps the planner from joining the other way round, through all orders of the merchant.
-            out.push_sql(") WITH ORDINALITY AS asked (customer_id, key, place) CROSS JOIN LATERAL (");
-            out.push_sql("SELECT id, request_hash FROM orders WHERE merchant_id = ");
-            out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-            out.push_sql(
-                " AND customer_id = asked.customer_id AND idempotency_key = asked.key LIMIT 1) o) known ON true",
-            );
-        }
-        out.push_sql(" WHERE merchants.id = ");
-        out.push_bind_param::<BigInt, _>(&self.merchant_id)
+        out.push_sql("SELECT asked.place, o.id, o.request_hash FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.customers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.keys)?;
+        out.push_sql(") WITH ORDINALITY AS asked (customer_id, key, place) CROSS JOIN LATERAL (");
+        out.push_sql("SELECT id, request_hash FROM orders WHERE merchant_id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND customer_id = asked.customer_id AND idempotency_key = asked.key LIMIT 1) o");
+        Ok(())
     }
 }
 
-impl<const LONE: bool> Query for MerchantWithKeys<'_, LONE> {
-    type SqlType = (SqlTypeOf<AsSelect<MerchantRow, Pg>>, Nullable<BigInt>, Nullable<SqlUuid>, Nullable<Binary>);
+impl Query for Known<'_> {
+    type SqlType = (BigInt, SqlUuid, Binary);
 }
 
-impl<const LONE: bool> RunQueryDsl<Conn> for MerchantWithKeys<'_, LONE> {}
+impl RunQueryDsl<Conn> for Known<'_> {}
 
 /// An order that stands under a key.
 #[derive(Debug)]
@@ -152,32 +155,21 @@ pub struct KnownKey {
     pub request_hash: RequestHash,
 }
 
-/// The merchant of the transaction, if it exists, and the orders that stand under the given keys already.
-pub fn merchant_with_keys<'a>(
+/// The orders that stand under the given keys already.
+pub fn known<'a>(
     tx: &mut Tx<'_>,
     asked: impl Iterator<Item = (CustomerId, &'a IdempotencyKey)>,
-) -> QueryResult<Option<(Merchant, Vec<KnownKey>)>> {
-    let (customers, keys): (Vec<_>, Vec<_>) = asked.map(|(customer, key)| (customer.0, key.as_str())).unzip();
-    let (merchant_id, columns) = (tx.merchant.0, MerchantRow::as_select());
-    type Row = (MerchantRow, Option<i64>, Option<Uuid>, Option<Vec<u8>>);
-    let rows: Vec<Row> = if let [_] = keys[..] {
-        MerchantWithKeys::<true> { merchant_id, customers, keys, columns }.load(tx.conn)?
-    } else {
-        MerchantWithKeys::<false> { merchant_id, customers, keys, columns }.load(tx.conn)?
-    };
-    let mut merchant = None;
-    let mut known_keys = Vec::new();
-    for (row, place, id, hash) in rows {
-        if merchant.is_none() {
-            merchant = Some(Merchant::try_from(row).map_err(corrupt)?);
-        }
-        let (Some(place), Some(id), Some(hash)) = (place, id, hash) else { continue };
-        let request_hash =
-            hash.try_into().map_err(|_| corrupt(format!("order {id}: request_hash is not 32 bytes").into()))?;
-        let index = usize::try_from(place - 1).map_err(|error| corrupt(error.into()))?;
-        known_keys.push(KnownKey { index, id: OrderId(id), request_hash });
-    }
-    Ok(merchant.map(|merchant| (merchant, known_keys)))
+) -> QueryResult<Vec<KnownKey>> {
+    let (customers, keys) = asked.map(|(customer, key)| (customer.0, key.as_str())).unzip();
+    let rows: Vec<(i64, Uuid, Vec<u8>)> = Known { merchant_id: tx.merchant.0, customers, keys }.load(tx.conn)?;
+    rows.into_iter()
+        .map(|(place, id, hash)| {
+            let request_hash =
+                hash.try_into().map_err(|_| corrupt(format!("order {id}: request_hash is not 32 bytes").into()))?;
+            let index = usize::try_from(place - 1).map_err(|error| corrupt(error.into()))?;
+            Ok(KnownKey { index, id: OrderId(id), request_hash })
+        })
+        .collect()
 }
 
 bulk_insert! {

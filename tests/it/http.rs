@@ -226,7 +226,7 @@ async fn operators_see_health_readiness_and_metrics() {
 
 #[actix_web::test]
 async fn without_a_database_everything_says_try_again() {
-    let variables = vec![("ROWLOCK_DATABASE_CONNECT_TIMEOUT_MS", "300"), ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "1")];
+    let variables = vec![("ROWLOCK_DATABASE_CONNECT_TIMEOUT_MS", "300"), ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "2")];
     let app = TestApp::with(Setup { variables, ..Setup::default() });
     let alice = app.customer("alice").await;
     let name = &app.database.name;
