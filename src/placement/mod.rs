@@ -7,6 +7,28 @@
 //! A lane is a thread with a connection of its own. `placement.lanes` of them work at the same time; the others step in
 //! when those have not moved for `placement.patience_ms`, because somebody else keeps rows locked that they wait for.
 //!
+//! # Where the time goes
+//!
+//! On two cores of 2.5 GHz, PostgreSQL 15 over a unix socket, quiet (`EXPLAIN ANALYZE`, `pg_stat_statements`, `perf`); microseconds.
+//!
+//! | step | alone, 3 lines | an order's share of 64 | what it is, and its floor |
+//! | --- | --- | --- | --- |
+//! | HTTP, token, JSON, to a lane and back | 75 | 40–50 of CPU | 26 for an empty answer |
+//! | lock goods, names, settings | 75 | 15 | 5 a row: index, join to the dish, lock |
+//! | orders | 110 | 28 | 10 the customer's key, 7 two indexes, 4 checks |
+//! | lines | 90 | 45 | 9 a line its order's key, 5 a line heap and index |
+//! | outbox | 18 | 5 | heap and index |
+//! | take from stock | 48 | 12 | 4 a row: index, HOT update |
+//! | known keys | – | – (6 when looked up) | their unique index finds them |
+//! | commit | 120–140 | 2 | 37 `fdatasync`, the rest wakes |
+//! | seven messages | 25 each | 3 | a message and its answer alone: 21 |
+//!
+//! What is left out because it was measured: a second check of goods that are locked (9 a line), a join in the `UPDATE` that read all
+//! goods of the merchant (5), planning (240 for a lone order), a savepoint and arrays for a lone order (70), a wait for
+//! the disk where all are refused (100). What is kept although it costs: the foreign keys to customer and order, a third of
+//! PostgreSQL's time. With load, service and database on the same two cores, some 110 of CPU an order of one line, of which half is
+//! PostgreSQL's, are the ceiling: 18,000 a second; in fact the lane waits for a core at every message.
+//!
 //! Contract: what is answered is committed. Whoever is taken into the queue is answered, or finds out by its key. A
 //! panic ends its group and its connection, and nothing else.
 
