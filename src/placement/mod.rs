@@ -1,7 +1,7 @@
 //! The engine: takes requests to place an order and answers when their transaction is committed.
 //!
 //! A transaction places a *group*: whatever waits for one merchant when a lane becomes free. There is no timer: when little is
-//! to be done, groups are of one and nobody waits; under load they grow by themselves. [`queue`] says who leaves together,
+//! to be done, groups are of one and nobody waits; under load they grow by themselves. `queue` says who leaves together,
 //! [`commit`] what a group's transaction does.
 //!
 //! A lane is a thread with a connection of its own. `placement.lanes` of them work at the same time; the others step in
