@@ -1,5 +1,5 @@
-//! The statements of a group's transaction. Each has a constant text, is prepared once a connection, and serves a group of
-//! any size: values travel as arrays.
+//! The statements of a group's transaction: one a table, whatever the size of the group, each prepared once a connection. Values
+//! travel as arrays; a few rows are inserted by `VALUES` (see `bulk`).
 //!
 //! diesel caches neither multi-row `VALUES` nor `sql_query`, and knows no `FOR UPDATE OF`; so each is a node whose type is
 //! its identity.
