@@ -84,6 +84,8 @@ pub struct Http {
     pub customer_requests_per_second: u32,
     pub customer_requests_burst: u32,
     pub logins_per_minute: u32,
+    pub staff_requests_per_second: u32,
+    pub staff_logins_per_minute: u32,
 }
 
 /// `[data]`
@@ -246,7 +248,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 25] = [
+        let bounds: [(&str, u64, u64, u64); 27] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
@@ -254,6 +256,8 @@ impl Config {
             ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
             ("http.customer_requests_burst", self.http.customer_requests_burst.into(), 1, 100_000),
             ("http.logins_per_minute", self.http.logins_per_minute.into(), 1, 1_000_000),
+            ("http.staff_requests_per_second", self.http.staff_requests_per_second.into(), 1, 100_000),
+            ("http.staff_logins_per_minute", self.http.staff_logins_per_minute.into(), 1, 100_000),
             ("database.pool_size", self.database.pool_size.into(), 1, 200),
             ("database.connect_timeout_ms", self.database.connect_timeout_ms, 100, 60_000),
             ("database.lock_timeout_ms", self.database.lock_timeout_ms, 10, 60_000),

@@ -40,3 +40,23 @@ id! {
     /// An order. Version 7, so that ids follow the time of placing.
     OrderId(Uuid)
 }
+id! {
+    /// One attempt to pay an order at a gateway. Version 7.
+    PaymentId(Uuid)
+}
+id! {
+    /// Money that goes back; its number at the gateway. Version 7.
+    RefundId(Uuid)
+}
+id! {
+    /// A ledger account: points, votes or tips.
+    AccountId(Uuid)
+}
+id! {
+    /// A member of a merchant's staff.
+    StaffId(Uuid)
+}
+id! {
+    /// One filling of a customer's cart, from its first line to the order it becomes.
+    CartId(Uuid)
+}

@@ -3,14 +3,21 @@
 //! Invariant: nothing here reads a clock, draws a random number, or knows of SQL or HTTP. Whatever a decision needs
 //! is an argument, so every rule can be tested from a table.
 
+pub mod ledger;
 pub mod money;
+pub mod moves;
 pub mod order;
 pub mod placement;
+pub mod staff;
 
+mod business_day;
 mod ids;
 mod local;
+mod names;
 mod refusal;
 
-pub use ids::{AddressId, CustomerId, GoodsId, MerchantId, OrderId};
+pub use business_day::BusinessDays;
+pub use ids::{AccountId, AddressId, CartId, CustomerId, GoodsId, MerchantId, OrderId, PaymentId, RefundId, StaffId};
 pub use local::{Language, LocalText};
+pub use names::UnknownName;
 pub use refusal::{Refusal, Short};

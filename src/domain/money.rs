@@ -55,6 +55,25 @@ impl Money {
         amount
     }
 
+    /// An amount of whole fen.
+    ///
+    /// # Panics
+    /// Beyond [`Money::MAX`]: what is computed from amounts is no larger than they are.
+    pub fn from_fen(fen: u64) -> Self {
+        let fen = i64::try_from(fen).expect("amounts in fen fit an i64");
+        Self::new(Decimal::new(fen, 2)).expect("a part of an amount is an amount")
+    }
+
+    /// The amount in fen.
+    pub fn fen(self) -> u64 {
+        u64::try_from(self.decimal().mantissa()).expect("an amount is not negative, and small enough")
+    }
+
+    /// What is left after taking `other` away, or nothing where `other` is more.
+    pub fn minus(self, other: Self) -> Option<Self> {
+        Self::new(self.0 - other.0).ok()
+    }
+
     /// This price for `count` units.
     ///
     /// # Panics

@@ -1,59 +1,11 @@
 //! An order as it stands, and the states of its life.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::money::Money;
+use super::names::names;
 use super::{CustomerId, GoodsId, LocalText, OrderId};
-
-/// A text that is none of the names an enum is stored under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownName(pub String);
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown name {:?}", self.0)
-    }
-}
-
-impl std::error::Error for UnknownName {}
-
-/// Gives an enum the names it has in columns, in JSON and in the API: one list for both directions.
-macro_rules! names {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
-        impl $type {
-            /// Every value, in the order of declaration.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name it is stored and shown under.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = UnknownName;
-
-            fn from_str(name: &str) -> Result<Self, UnknownName> {
-                match name {
-                    $($name => Ok(Self::$variant),)+
-                    _ => Err(UnknownName(name.to_owned())),
-                }
-            }
-        }
-    };
-}
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,6 +110,10 @@ pub struct OrderLine {
     pub price: Money,
     /// Units.
     pub count: u32,
+    /// Units of them that went back into stock.
+    pub returned_count: u32,
+    /// Units of them that were paid back.
+    pub refunded_count: u32,
 }
 
 impl OrderLine {
@@ -186,7 +142,11 @@ pub struct Order {
     pub goods_amount: Money,
     /// What bringing it costs.
     pub freight: Money,
-    /// What the customer pays.
+    /// Points spent on it.
+    pub points_used: u64,
+    /// What they take off the price.
+    pub points_amount: Money,
+    /// What the customer pays: goods and freight less points.
     pub total: Money,
     /// The customer's words to the restaurant. Data, never markup.
     pub remark: String,
@@ -194,6 +154,14 @@ pub struct Order {
     pub pay_by: Option<DateTime<Utc>>,
     /// Until when the restaurant must answer, while it waits for that.
     pub accept_by: Option<DateTime<Utc>>,
+    /// When its money came in: at a gateway, or into the till.
+    pub paid_at: Option<DateTime<Utc>>,
+    /// The number it is called by, unique in its business day; given when it is accepted.
+    pub pickup_no: Option<u32>,
+    /// When the restaurant means to have it ready.
+    pub promised_at: Option<DateTime<Utc>>,
+    /// When the customer last asked where it is.
+    pub nudged_at: Option<DateTime<Utc>>,
     /// When it was placed.
     pub placed_at: DateTime<Utc>,
 }
@@ -201,6 +169,7 @@ pub struct Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::UnknownName;
 
     #[test]
     fn names_lead_back_to_their_values() {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
+use super::ledger::{AccountKind, points_amount, points_for};
 use super::money::Money;
 use super::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
-use super::{AddressId, CustomerId, GoodsId, LocalText, OrderId, Refusal, Short};
+use super::{AccountId, AddressId, CartId, CustomerId, GoodsId, LocalText, OrderId, Refusal, Short};
 
 /// How large one order may be.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +120,10 @@ pub struct Placement {
     pub fulfilment: Fulfilment<AddressId>,
     /// How it will be paid.
     pub pay_method: PayMethod,
+    /// Points to spend on it.
+    pub points: u64,
+    /// The cart it is placed from, which is placed once.
+    pub cart: Option<CartId>,
     /// What the customer was shown; another total is refused.
     pub expected_total: Option<Money>,
     /// The customer's words to the restaurant.
@@ -140,6 +145,8 @@ pub struct Shop {
     pub freight: Money,
     /// From this goods amount on, delivery is free.
     pub free_freight_from: Option<Money>,
+    /// How many points pay one yuan; none are taken where it is 0.
+    pub points_per_yuan: u32,
     /// How long an order may wait for its payment.
     pub unpaid: TimeDelta,
     /// How long the restaurant may take to answer.
@@ -178,6 +185,35 @@ pub struct GoodsFacts {
     pub stock: u32,
     /// Whether it may be ordered.
     pub on_sale: bool,
+    /// What its payment credits.
+    pub grant: Option<Grant>,
+}
+
+/// What a paid unit of goods credits to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Where to.
+    pub to: GrantTo,
+    /// How much for each unit.
+    pub per_unit: u64,
+}
+
+/// Whom a grant is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantTo {
+    /// This account, be it a candidate's or a waiter's.
+    Account(AccountId),
+    /// The buyer's own account of this kind.
+    Buyer(AccountKind),
+}
+
+/// A customer's points, as they were locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Points {
+    /// The account they are in.
+    pub account: AccountId,
+    /// How many there are.
+    pub balance: u64,
 }
 
 /// Everything [`plan`] decides from, read under the locks of the group's transaction.
@@ -189,6 +225,10 @@ pub struct Facts {
     pub goods: BTreeMap<GoodsId, GoodsFacts>,
     /// The addresses the group asks for, as far as they exist.
     pub addresses: HashMap<(CustomerId, AddressId), AddressSnapshot>,
+    /// The points of the customers who want to spend some, as far as they have an account.
+    pub points: HashMap<CustomerId, Points>,
+    /// The carts of the group that an order was placed from already.
+    pub placed_carts: HashMap<(CustomerId, CartId), OrderId>,
     /// The time of placing.
     pub now: DateTime<Utc>,
 }
@@ -225,12 +265,32 @@ pub fn taken<'a>(orders: impl IntoIterator<Item = &'a Order>) -> BTreeMap<GoodsI
     taken
 }
 
+/// Points the given orders spend, by customer.
+pub fn spent<'a>(orders: impl IntoIterator<Item = &'a Order>) -> BTreeMap<CustomerId, u64> {
+    let mut spent = BTreeMap::new();
+    for order in orders.into_iter().filter(|order| order.points_used > 0) {
+        *spent.entry(order.customer_id).or_insert(0) += order.points_used;
+    }
+    spent
+}
+
+/// What earlier requests of a group have left over for later ones.
+struct Left {
+    stock: BTreeMap<GoodsId, u32>,
+    points: HashMap<CustomerId, u64>,
+    placed_carts: HashMap<(CustomerId, CartId), OrderId>,
+}
+
 /// Decides about every request of a group, in arrival order: one verdict a request.
 ///
 /// # Panics
 /// When it would break its own promise and take more than there was.
 pub fn plan(facts: &Facts, requests: &[&Placement]) -> Vec<Verdict> {
-    let mut left: BTreeMap<GoodsId, u32> = facts.goods.iter().map(|(id, goods)| (*id, goods.stock)).collect();
+    let mut left = Left {
+        stock: facts.goods.iter().map(|(id, goods)| (*id, goods.stock)).collect(),
+        points: facts.points.iter().map(|(customer, points)| (*customer, points.balance)).collect(),
+        placed_carts: facts.placed_carts.clone(),
+    };
     let mut placed: HashMap<(CustomerId, &IdempotencyKey), usize> = HashMap::new();
     let mut verdicts = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
@@ -242,8 +302,15 @@ pub fn plan(facts: &Facts, requests: &[&Placement]) -> Vec<Verdict> {
                 Err(refusal) => Verdict::Refused(refusal),
                 Ok(order) => {
                     for line in &order.lines {
-                        let left = left.get_mut(&line.goods_id).expect("only goods that exist are placed");
-                        *left = left.checked_sub(line.count).expect("no more is placed than is left");
+                        let stock = left.stock.get_mut(&line.goods_id).expect("only goods that exist are placed");
+                        *stock = stock.checked_sub(line.count).expect("no more is placed than is left");
+                    }
+                    if order.points_used > 0 {
+                        let points = left.points.get_mut(&order.customer_id).expect("only points that exist are spent");
+                        *points = points.checked_sub(order.points_used).expect("no more is spent than is left");
+                    }
+                    if let Some(cart) = request.cart {
+                        left.placed_carts.insert((request.customer_id, cart), order.id);
                     }
                     placed.insert(key, index);
                     Verdict::Placed(order)
@@ -256,8 +323,11 @@ pub fn plan(facts: &Facts, requests: &[&Placement]) -> Vec<Verdict> {
 }
 
 /// One request against what earlier ones left over. The order of the checks is part of the API.
-fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> Result<Order, Refusal> {
+fn decide(facts: &Facts, left: &Left, request: &Placement) -> Result<Order, Refusal> {
     let shop = &facts.shop;
+    if let Some(order_id) = request.cart.and_then(|cart| left.placed_carts.get(&(request.customer_id, cart))) {
+        return Err(Refusal::CartPlaced { order_id: *order_id });
+    }
     if shop.paused {
         return Err(Refusal::ShopPaused);
     }
@@ -277,8 +347,8 @@ fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> 
     let mut short: Vec<Short> = request
         .lines
         .iter()
-        .filter(|(id, wanted)| *wanted > left[id])
-        .map(|(goods_id, wanted)| Short { goods_id, wanted, left: left[&goods_id] })
+        .filter(|(id, wanted)| *wanted > left.stock[id])
+        .map(|(goods_id, wanted)| Short { goods_id, wanted, left: left.stock[&goods_id] })
         .collect();
     if !short.is_empty() {
         short.sort_by_key(|short| short.goods_id);
@@ -289,7 +359,15 @@ fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> 
         .iter()
         .map(|(goods_id, count)| {
             let goods = &facts.goods[&goods_id];
-            OrderLine { goods_id, name: goods.name.clone(), spec: goods.spec.clone(), price: goods.price, count }
+            OrderLine {
+                goods_id,
+                name: goods.name.clone(),
+                spec: goods.spec.clone(),
+                price: goods.price,
+                count,
+                returned_count: 0,
+                refunded_count: 0,
+            }
         })
         .collect();
     let goods_amount: Money = lines.iter().map(OrderLine::amount).sum();
@@ -297,7 +375,9 @@ fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> 
         return Err(Refusal::BelowMinimum { minimum: shop.minimum_amount, goods_amount });
     }
     let freight = freight(shop, &fulfilment, goods_amount);
-    let total = goods_amount + freight;
+    let gross = goods_amount + freight;
+    let points_amount = points_taken(shop, left, request, gross)?;
+    let total = gross.minus(points_amount).expect("points take off no more than there is to pay");
     if let Some(expected) = request.expected_total.filter(|expected| *expected != total) {
         return Err(Refusal::PriceChanged { expected, total });
     }
@@ -313,12 +393,38 @@ fn decide(facts: &Facts, left: &BTreeMap<GoodsId, u32>, request: &Placement) -> 
         lines,
         goods_amount,
         freight,
+        points_used: request.points,
+        points_amount,
         total,
         remark: request.remark.clone(),
         pay_by: (state == OrderState::PendingPayment).then(|| facts.now + shop.unpaid),
         accept_by: (state == OrderState::PendingAccept).then(|| facts.now + shop.accept),
+        paid_at: None,
+        pickup_no: None,
+        promised_at: None,
+        nudged_at: None,
         placed_at: facts.now,
     })
+}
+
+/// What the points of a request take off `gross`.
+fn points_taken(shop: &Shop, left: &Left, request: &Placement, gross: Money) -> Result<Money, Refusal> {
+    let points = request.points;
+    if points == 0 {
+        return Ok(Money::ZERO);
+    }
+    if shop.points_per_yuan == 0 {
+        return Err(Refusal::PointsNotTaken);
+    }
+    let balance = left.points.get(&request.customer_id).copied().unwrap_or_default();
+    if points > balance {
+        return Err(Refusal::TooFewPoints { points, balance });
+    }
+    let points_max = points_for(gross, shop.points_per_yuan);
+    if points > points_max {
+        return Err(Refusal::TooManyPoints { points, points_max });
+    }
+    Ok(points_amount(points, shop.points_per_yuan).min(gross))
 }
 
 fn refuse_any(

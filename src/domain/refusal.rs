@@ -3,8 +3,8 @@
 use chrono::NaiveTime;
 use serde::Serialize;
 
-use super::GoodsId;
 use super::money::Money;
+use super::{GoodsId, OrderId};
 
 /// A line that asks for more than there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +43,27 @@ pub enum Refusal {
         minimum: Money,
         /// What they cost.
         goods_amount: Money,
+    },
+    /// The cart it is to be placed from was placed before.
+    CartPlaced {
+        /// The order it has become.
+        order_id: OrderId,
+    },
+    /// The merchant takes no points.
+    PointsNotTaken,
+    /// The customer has fewer points than are to be spent.
+    TooFewPoints {
+        /// To be spent.
+        points: u64,
+        /// What there is.
+        balance: u64,
+    },
+    /// More points are to be spent than the order costs.
+    TooManyPoints {
+        /// To be spent.
+        points: u64,
+        /// The most that can be.
+        points_max: u64,
     },
     /// The order costs something else than the customer was shown.
     PriceChanged {

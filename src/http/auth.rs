@@ -3,60 +3,83 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::domain::{CustomerId, MerchantId};
+use crate::domain::MerchantId;
 use crate::error::Error;
 
-/// What a customer's token says. `aud` keeps it apart from tokens of other kinds that the same secret signs.
+/// For whom a token is: what keeps customers' tokens apart from the staff's, which the same secret signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Customers.
+    Customers,
+    /// The merchant's staff.
+    Staff,
+}
+
+impl Audience {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Customers => "rowlock/customer",
+            Self::Staff => "rowlock/staff",
+        }
+    }
+}
+
+/// What a token says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
-    sub: CustomerId,
+    sub: Uuid,
     merchant: MerchantId,
     aud: String,
     iat: i64,
     exp: i64,
 }
 
-const AUDIENCE: &str = "rowlock/customer";
+/// A token that is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The merchant it is good for.
+    pub merchant: MerchantId,
+    /// Whose it is.
+    pub subject: Uuid,
+    /// When it was issued, in seconds since 1970.
+    pub issued_at: i64,
+}
 
 /// Signs and verifies tokens (JWT, HS256).
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
-    validation: Validation,
     lifetime: TimeDelta,
 }
 
 impl Tokens {
     /// Tokens signed with `secret` that are good for `hours`.
     pub fn new(secret: &[u8], hours: u32) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_audience(&[AUDIENCE]);
-        // Expiry is held against our own clock, which tests have in hand.
-        validation.validate_exp = false;
         Self {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
-            validation,
             lifetime: TimeDelta::hours(hours.into()),
         }
     }
 
-    /// A token for a customer, and when it expires.
+    /// A token, and when it expires.
     ///
     /// # Errors
     /// [`Error::Internal`] when signing fails.
     pub fn issue(
         &self,
+        audience: Audience,
         merchant: MerchantId,
-        customer: CustomerId,
+        subject: Uuid,
         now: DateTime<Utc>,
     ) -> Result<(String, DateTime<Utc>), Error> {
         let expires_at = now + self.lifetime;
         let claims = Claims {
-            sub: customer,
+            sub: subject,
             merchant,
-            aud: AUDIENCE.to_owned(),
+            aud: audience.name().to_owned(),
             iat: now.timestamp(),
             exp: expires_at.timestamp(),
         };
@@ -65,15 +88,19 @@ impl Tokens {
         Ok((token, expires_at))
     }
 
-    /// The customer a token was issued to.
+    /// What a token says.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for anything we did not sign for a customer, [`Error::TokenExpired`] afterwards.
-    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<(MerchantId, CustomerId), Error> {
-        let data = decode::<Claims>(token, &self.decoding, &self.validation).map_err(|_| Error::Unauthenticated)?;
+    /// [`Error::Unauthenticated`] for anything we did not sign for this audience, [`Error::TokenExpired`] afterwards.
+    pub fn verify(&self, audience: Audience, token: &str, now: DateTime<Utc>) -> Result<Token, Error> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&[audience.name()]);
+        // Expiry is held against our own clock, which tests have in hand.
+        validation.validate_exp = false;
+        let data = decode::<Claims>(token, &self.decoding, &validation).map_err(|_| Error::Unauthenticated)?;
         if data.claims.exp <= now.timestamp() {
             return Err(Error::TokenExpired);
         }
-        Ok((data.claims.merchant, data.claims.sub))
+        Ok(Token { merchant: data.claims.merchant, subject: data.claims.sub, issued_at: data.claims.iat })
     }
 }

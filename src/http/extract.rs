@@ -13,6 +13,7 @@ use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
+use super::auth::Audience;
 use crate::App;
 use crate::domain::placement::IdempotencyKey;
 use crate::domain::{CustomerId, MerchantId};
@@ -30,7 +31,7 @@ impl FromRequest for Merchant {
     }
 }
 
-fn merchant_of(req: &HttpRequest) -> Result<MerchantId, Error> {
+pub(super) fn merchant_of(req: &HttpRequest) -> Result<MerchantId, Error> {
     let digits = req.match_info().get("m").filter(|m| m.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|m| m.parse().ok()).map(MerchantId).ok_or(Error::NotFound)
 }
@@ -50,21 +51,27 @@ impl FromRequest for Customer {
     }
 }
 
-fn customer_of(req: &HttpRequest) -> Result<Customer, Error> {
-    let app = req.app_data::<Data<App>>().expect("the server is built with its App");
-    let asked = merchant_of(req)?;
+/// The one bearer token of a request.
+pub(super) fn bearer(req: &HttpRequest) -> Result<&str, Error> {
     let mut headers = req.headers().get_all(header::AUTHORIZATION);
     let header = headers.next().filter(|_| headers.next().is_none()).and_then(|value| value.to_str().ok());
     let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or(Error::Unauthenticated)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Error::Unauthenticated);
     }
-    let (merchant, id) = app.tokens.verify(token.trim(), app.clock.now())?;
-    if merchant != asked {
+    Ok(token.trim())
+}
+
+fn customer_of(req: &HttpRequest) -> Result<Customer, Error> {
+    let app = req.app_data::<Data<App>>().expect("the server is built with its App");
+    let asked = merchant_of(req)?;
+    let token = app.tokens.verify(Audience::Customers, bearer(req)?, app.clock.now())?;
+    if token.merchant != asked {
         return Err(Error::WrongMerchant);
     }
-    app.limits.customer(merchant, id)?;
-    Ok(Customer { merchant, id })
+    let id = CustomerId(token.subject);
+    app.limits.customer(asked, id)?;
+    Ok(Customer { merchant: asked, id })
 }
 
 /// The `Idempotency-Key` header.

@@ -10,13 +10,15 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::App;
 use crate::config::Http;
-use crate::domain::{CustomerId, MerchantId};
+use crate::domain::{CustomerId, MerchantId, StaffId};
 use crate::error::Error;
 
 /// Token buckets in this process's memory: N instances let N times as much through.
 pub struct RateLimits {
     customers: DefaultKeyedRateLimiter<(MerchantId, CustomerId)>,
+    staff: DefaultKeyedRateLimiter<(MerchantId, StaffId)>,
     logins: DefaultKeyedRateLimiter<IpAddr>,
+    staff_logins: DefaultKeyedRateLimiter<(MerchantId, String)>,
     clock: DefaultClock,
 }
 
@@ -26,8 +28,12 @@ impl RateLimits {
         let positive = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let customers = Quota::per_second(positive(config.customer_requests_per_second))
             .allow_burst(positive(config.customer_requests_burst));
+        let staff = Quota::per_second(positive(config.staff_requests_per_second))
+            .allow_burst(positive(config.staff_requests_per_second.saturating_mul(3)));
         Self {
             customers: RateLimiter::keyed(customers),
+            staff: RateLimiter::keyed(staff),
+            staff_logins: RateLimiter::keyed(Quota::per_minute(positive(config.staff_logins_per_minute))),
             logins: RateLimiter::keyed(Quota::per_minute(positive(config.logins_per_minute))),
             clock: DefaultClock::default(),
         }
@@ -40,6 +46,26 @@ impl RateLimits {
     pub fn customer(&self, merchant: MerchantId, customer: CustomerId) -> Result<(), Error> {
         self.customers
             .check_key(&(merchant, customer))
+            .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
+    }
+
+    /// Counts a request of a member of the staff.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] beyond `http.staff_requests_per_second`.
+    pub fn staff(&self, merchant: MerchantId, member: StaffId) -> Result<(), Error> {
+        self.staff
+            .check_key(&(merchant, member))
+            .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
+    }
+
+    /// Counts a try at the password of a member of the staff, wherever it comes from.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] beyond `http.staff_logins_per_minute`.
+    pub fn staff_login(&self, merchant: MerchantId, login: &str) -> Result<(), Error> {
+        self.staff_logins
+            .check_key(&(merchant, login.to_owned()))
             .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
     }
 
@@ -60,7 +86,9 @@ impl RateLimits {
             loop {
                 actix_web::rt::time::sleep(Duration::from_secs(60)).await;
                 app.limits.customers.retain_recent();
+                app.limits.staff.retain_recent();
                 app.limits.logins.retain_recent();
+                app.limits.staff_logins.retain_recent();
             }
         });
     }

@@ -6,12 +6,14 @@
 pub mod auth;
 pub mod limits;
 
+mod admin;
 mod extract;
 mod observe;
 mod ops;
 mod orders;
 mod problem;
 mod shop;
+mod staff;
 mod view;
 
 use std::collections::HashMap;
@@ -47,6 +49,8 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(shop::remove_address)
         .service(orders::list_orders)
         .service(orders::show_order)
+        .service(admin::sessions::log_in)
+        .service(admin::sessions::me)
         .service(ops::healthz)
         .service(ops::readyz)
         .service(ops::metrics);
@@ -61,6 +65,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
     ),
     tags(
         (name = "customers", description = "What a mini-program calls for a customer"),
+        (name = "staff", description = "What the restaurant's panel calls for its staff"),
         (name = "operations", description = "What an operator's machines call"),
     ),
 )]
@@ -75,7 +80,9 @@ pub fn openapi() -> Document {
 fn head() -> Document {
     let mut document = Head::openapi();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    document.components.get_or_insert_default().add_security_scheme("customer", SecurityScheme::Http(bearer));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("customer", SecurityScheme::Http(bearer.clone()));
+    components.add_security_scheme("staff", SecurityScheme::Http(bearer));
     document
 }
 
@@ -85,7 +92,13 @@ struct AllowedMethods(HashMap<String, String>);
 impl AllowedMethods {
     fn of(document: &Document) -> Self {
         let methods = |item: &PathItem| {
-            let all = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
+            let all = [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ];
             let taken: Vec<&str> =
                 all.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
             taken.join(", ")

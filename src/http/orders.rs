@@ -34,8 +34,7 @@ struct PlaceOrder {
     fulfilment: FulfilmentRequest,
     #[schema(schema_with = pay_method)]
     pay_method: PayMethod,
-    /// Points to spend. No merchant takes points yet.
-    #[schema(maximum = 0)]
+    /// Points to spend, where the merchant takes any.
     #[serde(default, skip_serializing_if = "is_zero")]
     points: u32,
     /// Words to the restaurant, at most 200 characters by default.
@@ -85,9 +84,6 @@ enum FulfilmentRequest {
 impl PlaceOrder {
     /// Trims what is typed and refuses what is out of bounds.
     fn checked(mut self, limits: &config::Orders) -> Result<Self, Error> {
-        if self.points != 0 {
-            return Err(Error::InvalidField { field: "points", reason: "this merchant takes no points".to_owned() });
-        }
         self.remark = text("remark", &self.remark, limits.remark_chars_max)?;
         if let FulfilmentRequest::DineIn { table } = &mut self.fulfilment {
             *table = line("fulfilment.table", table, 20)?;
@@ -122,6 +118,8 @@ impl PlaceOrder {
                 FulfilmentRequest::Delivery { address_id } => Fulfilment::Delivery(AddressId(address_id)),
             },
             pay_method: self.pay_method,
+            points: self.points.into(),
+            cart: None,
             expected_total: self.expected_total,
             remark: self.remark,
         })

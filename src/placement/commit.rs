@@ -1,8 +1,8 @@
 //! One group, one transaction.
 //!
 //! 1. The caller has begun a transaction for the merchant all requests belong to, and, for more than one, a savepoint with it.
-//! 2. Lock the goods rows of the whole group: one statement, ascending, `FOR UPDATE`; the merchant's settings come with them. All
-//!    locks come before the first write.
+//! 2. Lock the goods rows of the whole group: one statement, ascending, `FOR UPDATE`; the merchant's settings come with them. Then,
+//!    where points are to be spent, the accounts they are in. All locks come before the first write.
 //! 3. Find the keys that are known. It must come after the locks: a twin that was faster (a retry that reached another instance)
 //!    wanted the same goods, so it has committed by now, and this statement's snapshot sees it. Looked up before, the twin of an order
 //!    that took the last unit would be refused as out of stock. Most keys are new, and their unique index finds the others when they
@@ -27,10 +27,10 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Locking;
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{Facts, Placement, Verdict, plan, taken};
-use crate::domain::{AddressId, CustomerId, OrderId, Refusal};
+use crate::domain::placement::{Facts, Placement, Verdict, plan, spent, taken};
+use crate::domain::{AddressId, CartId, CustomerId, OrderId, Refusal};
 use crate::error::Error;
-use crate::store::{Retryable, SortedIds, Tx, merchants, orders, people, placing};
+use crate::store::{Retryable, SortedIds, Tx, ledger, merchants, orders, people, placing};
 
 /// The named points of a group's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +123,7 @@ pub fn place_group(
     let mut verdicts = plan(&read.facts, &requests);
     if keys == Keys::Presumed && verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_))) {
         read.fates = look_up(tx, group)?;
+        read.facts.placed_carts = placing::placed_carts(tx, &carts_wanted(group))?;
         requests = new_requests(&read.fates, group);
         verdicts = plan(&read.facts, &requests);
     }
@@ -167,6 +168,12 @@ fn read(
         Locking::Pessimistic => placing::lock_goods(tx, &wanted)?,
         Locking::Optimistic => placing::read_goods(tx, &wanted)?,
     };
+    let spenders =
+        group.iter().filter(|placement| placement.points > 0).map(|placement| placement.customer_id).collect();
+    let points = match locking {
+        Locking::Pessimistic => ledger::lock_points(tx, &spenders)?,
+        Locking::Optimistic => ledger::read_points(tx, &spenders)?,
+    };
     reach(Point::Locked);
     let merchant_id = tx.merchant();
     let merchant = match merchant {
@@ -179,9 +186,13 @@ fn read(
         Keys::Presumed => group.iter().map(|_| Fate::New).collect(),
         Keys::LookedUp => look_up(tx, group)?,
     };
+    let placed_carts = match keys {
+        Keys::Presumed => HashMap::new(),
+        Keys::LookedUp => placing::placed_carts(tx, &carts_wanted(group))?,
+    };
     let wanted = addresses_wanted(&new_requests(&fates, group));
     let addresses = people::address_snapshots(tx.conn(), merchant_id, &wanted)?;
-    Ok(Read { fates, facts: Facts { shop: merchant.shop_at(now), goods, addresses, now } })
+    Ok(Read { fates, facts: Facts { shop: merchant.shop_at(now), goods, addresses, points, placed_carts, now } })
 }
 
 fn look_up(tx: &mut Tx<'_>, group: &[&Placement]) -> Result<Vec<Fate>, Error> {
@@ -207,6 +218,10 @@ fn addresses_wanted(requests: &[&Placement]) -> SortedIds<(CustomerId, AddressId
     requests.iter().filter_map(address).collect()
 }
 
+fn carts_wanted(group: &[&Placement]) -> SortedIds<(CustomerId, CartId)> {
+    group.iter().filter_map(|placement| Some((placement.customer_id, placement.cart?))).collect()
+}
+
 /// Writes all that is placed: orders, lines, what the outbox tells, and takes the units from stock.
 fn write(
     tx: &mut Tx<'_>,
@@ -223,6 +238,7 @@ fn write(
     // Two groups that share keys insert them in the same order, so they cannot wait for each other in a ring.
     placed.sort_by_key(|(request, _)| (request.customer_id, &request.key));
     placing::insert_orders(tx, &placed)?;
+    placing::insert_grants(tx, &placed, &facts.goods)?;
     let taken = taken(placed.iter().map(|(_, order)| *order));
     match locking {
         Locking::Pessimistic => {
@@ -234,6 +250,11 @@ fn write(
                 return Err(Error::StockChanged);
             }
         }
+    }
+    let orders: Vec<&Order> = placed.iter().map(|(_, order)| *order).collect();
+    if !spent(orders.iter().copied()).is_empty() && !ledger::spend(tx, &orders, &facts.points)? {
+        assert_eq!(locking, Locking::Optimistic, "the plan saw these balances locked, so what it spends is there");
+        return Err(Error::StockChanged);
     }
     Ok(())
 }

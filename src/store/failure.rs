@@ -43,7 +43,7 @@ pub enum Cause {
     Serialization,
     /// 55P03.
     LockTimeout,
-    /// An order with the same key was committed in between; the next attempt finds it.
+    /// The same order, or payment, was committed in between; the next attempt finds it.
     Twin,
     /// Goods changed between reading them without a lock and taking from them.
     StockChanged,
@@ -109,13 +109,16 @@ pub fn cause(error: &DbError) -> Option<Cause> {
     }
 }
 
+/// The keys at which a transaction meets one that did the same and was faster: the next attempt finds what it did.
+const TWINS: [&str; 3] = ["orders_idempotency_key", "orders_cart_key", "payments_transaction_key"];
+
 fn cause_of(kind: &DatabaseErrorKind, information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Cause> {
     let message = information.message();
     match kind {
         DatabaseErrorKind::ReadOnlyTransaction => Some(Cause::ReadOnly),
         DatabaseErrorKind::SerializationFailure => Some(Cause::Serialization),
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Some(Cause::ConnectionLost),
-        DatabaseErrorKind::UniqueViolation if message.contains("orders_idempotency_key") => Some(Cause::Twin),
+        DatabaseErrorKind::UniqueViolation if TWINS.iter().any(|key| message.contains(key)) => Some(Cause::Twin),
         _ if message.contains("deadlock") => Some(Cause::Deadlock),
         _ if message.contains("due to statement timeout") => Some(Cause::StatementTimeout),
         _ if message.contains("due to lock timeout") => Some(Cause::LockTimeout),

@@ -9,9 +9,10 @@ use rust_decimal::Decimal;
 use super::rows::{Corrupt, corrupt, money};
 use super::schema::merchants;
 use super::{Conn, QueryResult, Tx};
+use crate::domain::ledger::EarnedOn;
 use crate::domain::money::Money;
 use crate::domain::placement::{Hours, Shop};
-use crate::domain::{LocalText, MerchantId};
+use crate::domain::{BusinessDays, LocalText, MerchantId};
 
 /// A merchant with its settings.
 #[derive(Clone, Debug)]
@@ -36,9 +37,33 @@ pub struct Merchant {
     pub unpaid_minutes: i32,
     /// Minutes the restaurant may take to answer an order.
     pub accept_minutes: i32,
+    /// When its day of business begins.
+    pub day_starts_at: NaiveTime,
+    /// Orders are accepted as soon as they may be.
+    pub auto_accept: bool,
+    /// Orders that nobody answers in time are accepted; otherwise they are rejected.
+    pub timeout_accepts: bool,
+    /// Customers may cancel orders that are paid and not accepted yet.
+    pub customer_cancels: bool,
+    /// How many points pay one yuan; none are taken where it is 0.
+    pub points_per_yuan: u32,
+    /// Points that a paid yuan earns.
+    pub points_earned_per_yuan: u32,
+    /// When they are credited.
+    pub points_earned_on: EarnedOn,
 }
 
 impl Merchant {
+    /// Its days of business.
+    pub fn business_days(&self) -> BusinessDays {
+        BusinessDays { time_zone: self.time_zone, starts_at: self.day_starts_at }
+    }
+
+    /// How long the restaurant may take to answer an order. Where orders are accepted by themselves, no time at all: the timer is next.
+    pub fn time_to_accept(&self) -> TimeDelta {
+        if self.auto_accept { TimeDelta::zero() } else { TimeDelta::minutes(self.accept_minutes.into()) }
+    }
+
     /// The settings as a placement at `now` needs them.
     pub fn shop_at(&self, now: DateTime<Utc>) -> Shop {
         Shop {
@@ -48,8 +73,9 @@ impl Merchant {
             minimum_amount: self.minimum_amount,
             freight: self.freight,
             free_freight_from: self.free_freight_from,
+            points_per_yuan: self.points_per_yuan,
             unpaid: TimeDelta::minutes(self.unpaid_minutes.into()),
-            accept: TimeDelta::minutes(self.accept_minutes.into()),
+            accept: self.time_to_accept(),
         }
     }
 }
@@ -69,6 +95,13 @@ pub(super) struct Row {
     free_freight_from: Option<Decimal>,
     unpaid_minutes: i32,
     accept_minutes: i32,
+    day_starts_at: NaiveTime,
+    auto_accept: bool,
+    accept_timeout: String,
+    customer_cancels: bool,
+    points_per_yuan: i32,
+    points_earned_per_yuan: i32,
+    points_earned_on: String,
 }
 
 /// The types of [`Row`]'s columns.
@@ -85,6 +118,13 @@ pub(super) type RowType = (
     Nullable<Numeric>,
     Integer,
     Integer,
+    Time,
+    Bool,
+    Text,
+    Bool,
+    Integer,
+    Integer,
+    Text,
 );
 
 impl TryFrom<Row> for Merchant {
@@ -102,6 +142,13 @@ impl TryFrom<Row> for Merchant {
             free_freight_from: row.free_freight_from.map(money).transpose()?,
             unpaid_minutes: row.unpaid_minutes,
             accept_minutes: row.accept_minutes,
+            day_starts_at: row.day_starts_at,
+            auto_accept: row.auto_accept,
+            timeout_accepts: row.accept_timeout == "accept",
+            customer_cancels: row.customer_cancels,
+            points_per_yuan: u32::try_from(row.points_per_yuan)?,
+            points_earned_per_yuan: u32::try_from(row.points_earned_per_yuan)?,
+            points_earned_on: row.points_earned_on.parse()?,
         })
     }
 }

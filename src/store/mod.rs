@@ -9,11 +9,17 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod ledger;
 pub mod merchants;
 pub mod migrations;
+pub mod moves;
 pub mod orders;
+pub mod outbox;
+pub mod payments;
 pub mod people;
 pub mod placing;
+pub mod staff;
+pub mod stock;
 
 mod bulk;
 mod failure;
@@ -280,8 +286,16 @@ pub fn connect(url: &str) -> Result<Conn, Unavailable> {
 /// The order in which kinds of rows are locked: a transaction only ever moves on to a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockRank {
+    /// `orders` rows.
+    Order,
+    /// `payments` rows of an order.
+    Payment,
     /// `goods` rows.
     Goods,
+    /// `accounts` rows.
+    Account,
+    /// The counter of a day's pickup numbers.
+    PickupNo,
 }
 
 /// A transaction of one merchant.

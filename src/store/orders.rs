@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::rows::{Corrupt, corrupt, money};
 use super::schema::{order_lines, orders};
 use super::{Conn, QueryResult};
-use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine};
+use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState};
 use crate::domain::{CustomerId, GoodsId, LocalText, MerchantId, OrderId};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
-struct OrderRow {
+pub(super) struct OrderRow {
     id: Uuid,
     customer_id: Uuid,
     state: String,
@@ -25,10 +25,16 @@ struct OrderRow {
     pay_method: String,
     goods_amount: Decimal,
     freight: Decimal,
+    points_used: i64,
+    points_amount: Decimal,
     total: Decimal,
     remark: String,
     pay_by: Option<DateTime<Utc>>,
     accept_by: Option<DateTime<Utc>>,
+    paid_at: Option<DateTime<Utc>>,
+    pickup_no: Option<i32>,
+    promised_at: Option<DateTime<Utc>>,
+    nudged_at: Option<DateTime<Utc>>,
     placed_at: DateTime<Utc>,
 }
 
@@ -43,6 +49,8 @@ struct LineRow {
     spec_en: String,
     price: Decimal,
     count: i32,
+    returned_count: i32,
+    refunded_count: i32,
 }
 
 impl OrderRow {
@@ -60,19 +68,26 @@ impl OrderRow {
     }
 
     fn into_order(self, lines: Vec<OrderLine>) -> Result<Order, Corrupt> {
+        let state: OrderState = self.state.parse()?;
         Ok(Order {
             fulfilment: self.fulfilment()?,
             id: OrderId(self.id),
             customer_id: CustomerId(self.customer_id),
-            state: self.state.parse()?,
+            state,
             pay_method: self.pay_method.parse()?,
             lines,
             goods_amount: money(self.goods_amount)?,
             freight: money(self.freight)?,
+            points_used: u64::try_from(self.points_used)?,
+            points_amount: money(self.points_amount)?,
             total: money(self.total)?,
             remark: self.remark,
-            pay_by: self.pay_by,
-            accept_by: self.accept_by,
+            pay_by: self.pay_by.filter(|_| state == OrderState::PendingPayment),
+            accept_by: self.accept_by.filter(|_| state == OrderState::PendingAccept),
+            paid_at: self.paid_at,
+            pickup_no: self.pickup_no.map(u32::try_from).transpose()?,
+            promised_at: self.promised_at,
+            nudged_at: self.nudged_at,
             placed_at: self.placed_at,
         })
     }
@@ -88,6 +103,8 @@ impl TryFrom<LineRow> for OrderLine {
             spec: LocalText::new(row.spec_zh, row.spec_en),
             price: money(row.price)?,
             count: u32::try_from(row.count)?,
+            returned_count: u32::try_from(row.returned_count)?,
+            refunded_count: u32::try_from(row.refunded_count)?,
         })
     }
 }
@@ -137,7 +154,7 @@ pub fn page(
 }
 
 /// Completes order rows with their lines, keeping the rows' order.
-fn with_lines(conn: &mut Conn, merchant: MerchantId, rows: Vec<OrderRow>) -> QueryResult<Vec<Order>> {
+pub(super) fn with_lines(conn: &mut Conn, merchant: MerchantId, rows: Vec<OrderRow>) -> QueryResult<Vec<Order>> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());

@@ -4,7 +4,7 @@
 //! diesel caches neither multi-row `VALUES` nor `sql_query`, and knows no `FOR UPDATE OF`; so each is a node whose type is
 //! its identity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::AsSelect;
@@ -19,11 +19,12 @@ use uuid::Uuid;
 
 use super::bulk::bulk_insert;
 use super::merchants::{self, Merchant, Row as MerchantRow};
-use super::rows::{corrupt, money};
+use super::rows::{Corrupt, corrupt, money};
+use super::schema::orders;
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{GoodsFacts, IdempotencyKey, Placement, RequestHash};
-use crate::domain::{CustomerId, GoodsId, LocalText, OrderId};
+use crate::domain::placement::{GoodsFacts, Grant, GrantTo, IdempotencyKey, Placement, RequestHash};
+use crate::domain::{AccountId, CartId, CustomerId, GoodsId, LocalText, OrderId};
 
 /// `SELECT … FROM goods … ORDER BY id`, with or without `FOR UPDATE OF` the goods alone. The merchant's columns come with the first
 /// id's row and are null in all others.
@@ -41,7 +42,12 @@ impl<const LOCKED: bool> QueryId for GoodsOf<LOCKED> {
 
 impl<const LOCKED: bool> QueryFragment<Pg> for GoodsOf<LOCKED> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT g.id, p.name_zh, p.name_en, g.spec_zh, g.spec_en, g.price, g.stock, g.on_sale, ");
+        // What the kitchen calls sold out is not there, whatever was counted.
+        out.push_sql(
+            "SELECT g.id, p.name_zh, p.name_en, g.spec_zh, g.spec_en, g.price, \
+             CASE WHEN g.sold_out_units IS NULL THEN g.stock ELSE 0 END, g.on_sale, \
+             g.grant_account_id, g.grant_kind, g.grant_per_unit, ",
+        );
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql(
             " FROM goods g JOIN products p ON p.merchant_id = g.merchant_id AND p.id = g.product_id \
@@ -62,8 +68,12 @@ impl<const LOCKED: bool> QueryFragment<Pg> for GoodsOf<LOCKED> {
     }
 }
 
+type GoodsRowType =
+    (BigInt, Text, Text, Text, Text, Numeric, Integer, Bool, Nullable<SqlUuid>, Nullable<Text>, Nullable<BigInt>);
+type GoodsRow = (i64, String, String, String, String, Decimal, i32, bool, Option<Uuid>, Option<String>, Option<i64>);
+
 impl<const LOCKED: bool> Query for GoodsOf<LOCKED> {
-    type SqlType = ((BigInt, Text, Text, Text, Text, Numeric, Integer, Bool), Nullable<merchants::RowType>);
+    type SqlType = (GoodsRowType, Nullable<merchants::RowType>);
 }
 
 impl<const LOCKED: bool> RunQueryDsl<Conn> for GoodsOf<LOCKED> {}
@@ -84,31 +94,40 @@ pub fn read_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<Good
 }
 
 fn goods_of<const LOCKED: bool>(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<GoodsAndMerchant> {
-    type Row = (
-        (i64, String, String, String, String, Decimal, i32, bool),
-        Option<<MerchantRow as Queryable<merchants::RowType, Pg>>::Row>,
-    );
+    type Row = (GoodsRow, Option<<MerchantRow as Queryable<merchants::RowType, Pg>>::Row>);
     let ids: Vec<i64> = ids.as_slice().iter().map(|id| id.0).collect();
     let Some(&first) = ids.first() else { return Ok((BTreeMap::new(), None)) };
     let query = GoodsOf::<LOCKED> { merchant_id: tx.merchant.0, ids, first, columns: MerchantRow::as_select() };
     let rows: Vec<Row> = query.load(tx.conn)?;
     let mut merchant = None;
     let mut goods = BTreeMap::new();
-    for ((id, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale), merchant_row) in rows {
-        let facts = GoodsFacts {
-            name: LocalText::new(name_zh, name_en),
-            spec: LocalText::new(spec_zh, spec_en),
-            price: money(price).map_err(corrupt)?,
-            stock: u32::try_from(stock).map_err(|error| corrupt(error.into()))?,
-            on_sale,
-        };
-        goods.insert(GoodsId(id), facts);
+    for (goods_row, merchant_row) in rows {
+        goods.insert(GoodsId(goods_row.0), facts(goods_row).map_err(corrupt)?);
         if let Some(row) = merchant_row {
             let row = <MerchantRow as Queryable<merchants::RowType, Pg>>::build(row).map_err(corrupt)?;
             merchant = Some(Merchant::try_from(row).map_err(corrupt)?);
         }
     }
     Ok((goods, merchant))
+}
+
+fn facts(row: GoodsRow) -> Result<GoodsFacts, Corrupt> {
+    let (_, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale, grant_account, grant_kind, per_unit) = row;
+    let grant = match (grant_account, grant_kind, per_unit) {
+        (Some(account), None, Some(per_unit)) => Some((GrantTo::Account(AccountId(account)), per_unit)),
+        (None, Some(kind), Some(per_unit)) => Some((GrantTo::Buyer(kind.parse()?), per_unit)),
+        _ => None,
+    };
+    Ok(GoodsFacts {
+        name: LocalText::new(name_zh, name_en),
+        spec: LocalText::new(spec_zh, spec_en),
+        price: money(price)?,
+        stock: u32::try_from(stock)?,
+        on_sale,
+        grant: grant
+            .map(|(to, per_unit)| Ok::<_, Corrupt>(Grant { to, per_unit: u64::try_from(per_unit)? }))
+            .transpose()?,
+    })
 }
 
 /// `SELECT … FROM unnest(customers, keys) CROSS JOIN LATERAL (SELECT … FROM orders … LIMIT 1)`: see [`known`]. The limit keeps the
@@ -187,8 +206,11 @@ bulk_insert! {
         pay_method: Text = &'static str,
         goods_amount: Numeric = Decimal,
         freight: Numeric = Decimal,
+        points_used: BigInt = i64,
+        points_amount: Numeric = Decimal,
         total: Numeric = Decimal,
         remark: Text = &'a str,
+        cart_id: Nullable<SqlUuid> = Option<Uuid>,
         pay_by: Nullable<Timestamptz> = Option<DateTime<Utc>>,
         accept_by: Nullable<Timestamptz> = Option<DateTime<Utc>>,
         placed_at: Timestamptz = DateTime<Utc>,
@@ -213,6 +235,7 @@ bulk_insert! {
     InsertOutbox into "outbox" {
         order_id: SqlUuid = Uuid,
         kind: Text = &'static str,
+        state: Text = &'static str,
         happened_at: Timestamptz = DateTime<Utc>,
     }
 }
@@ -246,8 +269,11 @@ pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryR
         orders.pay_method.push(order.pay_method.name());
         orders.goods_amount.push(order.goods_amount.decimal());
         orders.freight.push(order.freight.decimal());
+        orders.points_used.push(in_ledger(order.points_used));
+        orders.points_amount.push(order.points_amount.decimal());
         orders.total.push(order.total.decimal());
         orders.remark.push(&order.remark);
+        orders.cart_id.push(placement.cart.map(|cart| cart.0));
         orders.pay_by.push(order.pay_by);
         orders.accept_by.push(order.accept_by);
         orders.placed_at.push(order.placed_at);
@@ -264,6 +290,7 @@ pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryR
         }
         outbox.order_id.push(order.id.0);
         outbox.kind.push("order_placed");
+        outbox.state.push(order.state.name());
         outbox.happened_at.push(order.placed_at);
     }
     let line_count = lines.goods_id.len();
@@ -271,6 +298,71 @@ pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryR
     assert_eq!(lines.insert(tx.conn)?, line_count, "every line is written");
     assert_eq!(outbox.insert(tx.conn)?, placed.len(), "every order is told of");
     Ok(())
+}
+
+bulk_insert! {
+    InsertGrants into "order_grants" {
+        order_id: SqlUuid = Uuid,
+        goods_id: BigInt = i64,
+        account_id: Nullable<SqlUuid> = Option<Uuid>,
+        kind: Nullable<Text> = Option<&'static str>,
+        amount: BigInt = i64,
+    }
+}
+
+/// Writes down what the payment of orders will credit, as their goods say now. Most have nothing, and no statement is sent.
+///
+/// # Panics
+/// When a line's goods were not read.
+pub fn insert_grants(
+    tx: &mut Tx<'_>,
+    placed: &[(&Placement, &Order)],
+    goods: &BTreeMap<GoodsId, GoodsFacts>,
+) -> QueryResult<()> {
+    let mut grants = InsertGrants { merchant_id: tx.merchant.0, ..Default::default() };
+    for (_, order) in placed {
+        for line in &order.lines {
+            let Some(grant) = goods[&line.goods_id].grant else { continue };
+            let (account, kind) = match grant.to {
+                GrantTo::Account(account) => (Some(account.0), None),
+                GrantTo::Buyer(kind) => (None, Some(kind.name())),
+            };
+            grants.order_id.push(order.id.0);
+            grants.goods_id.push(line.goods_id.0);
+            grants.account_id.push(account);
+            grants.kind.push(kind);
+            grants.amount.push(in_ledger(grant.per_unit * u64::from(line.count)));
+        }
+    }
+    if !grants.order_id.is_empty() {
+        let rows = grants.order_id.len();
+        assert_eq!(grants.insert(tx.conn)?, rows, "every grant is written");
+    }
+    Ok(())
+}
+
+/// The carts among those asked for that an order was placed from.
+pub fn placed_carts(
+    tx: &mut Tx<'_>,
+    asked: &SortedIds<(CustomerId, CartId)>,
+) -> QueryResult<HashMap<(CustomerId, CartId), OrderId>> {
+    if asked.as_slice().is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (customers, carts): (Vec<Uuid>, Vec<Uuid>) = asked.as_slice().iter().map(|(who, cart)| (who.0, cart.0)).unzip();
+    let rows: Vec<(Uuid, Option<Uuid>, Uuid)> = orders::table
+        .filter(orders::merchant_id.eq(tx.merchant.0))
+        .filter(orders::customer_id.eq_any(customers))
+        .filter(orders::cart_id.is_not_null())
+        .filter(orders::cart_id.eq_any(carts))
+        .select((orders::customer_id, orders::cart_id, orders::id))
+        .load(tx.conn)?;
+    let placed = |(who, cart, id): (Uuid, Option<Uuid>, Uuid)| Some(((CustomerId(who), CartId(cart?)), OrderId(id)));
+    Ok(rows.into_iter().filter_map(placed).collect())
+}
+
+pub(super) fn in_ledger(units: u64) -> i64 {
+    i64::try_from(units).expect("what is counted in a ledger fits an i64")
 }
 
 fn in_stock(count: u32) -> i32 {

@@ -1,6 +1,18 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    accounts (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Uuid,
+        kind -> Text,
+        customer_id -> Nullable<Uuid>,
+        name -> Nullable<Text>,
+        balance -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     addresses (merchant_id, customer_id, id) {
         merchant_id -> Int8,
         id -> Uuid,
@@ -9,6 +21,26 @@ diesel::table! {
         phone -> Text,
         place -> Text,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    cart_lines (merchant_id, customer_id, goods_id) {
+        merchant_id -> Int8,
+        customer_id -> Uuid,
+        goods_id -> Int8,
+        count -> Int4,
+        is_selected -> Bool,
+        added_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    carts (merchant_id, customer_id) {
+        merchant_id -> Int8,
+        customer_id -> Uuid,
+        id -> Uuid,
+        changed_at -> Timestamptz,
     }
 }
 
@@ -33,6 +65,39 @@ diesel::table! {
 }
 
 diesel::table! {
+    entries (merchant_id, account_id, cause) {
+        merchant_id -> Int8,
+        account_id -> Uuid,
+        cause -> Text,
+        delta -> Int8,
+        balance -> Int8,
+        order_id -> Nullable<Uuid>,
+        actor -> Text,
+        reason -> Nullable<Text>,
+        made_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    event_counters (merchant_id) {
+        merchant_id -> Int8,
+        last_seq -> Int8,
+    }
+}
+
+diesel::table! {
+    events (merchant_id, seq) {
+        merchant_id -> Int8,
+        seq -> Int8,
+        kind -> Text,
+        order_id -> Nullable<Uuid>,
+        goods_id -> Nullable<Int8>,
+        state -> Nullable<Text>,
+        happened_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     goods (merchant_id, id) {
         merchant_id -> Int8,
         id -> Int8,
@@ -44,6 +109,11 @@ diesel::table! {
         sales -> Int8,
         on_sale -> Bool,
         position -> Int4,
+        daily_stock -> Nullable<Int4>,
+        sold_out_units -> Nullable<Int4>,
+        grant_account_id -> Nullable<Uuid>,
+        grant_kind -> Nullable<Text>,
+        grant_per_unit -> Nullable<Int8>,
     }
 }
 
@@ -62,6 +132,17 @@ diesel::table! {
         unpaid_minutes -> Int4,
         accept_minutes -> Int4,
         created_at -> Timestamptz,
+        day_starts_at -> Time,
+        auto_accept -> Bool,
+        accept_timeout -> Text,
+        customer_cancels -> Bool,
+        points_per_yuan -> Int4,
+        points_earned_per_yuan -> Int4,
+        points_earned_on -> Text,
+        webhook_url -> Nullable<Text>,
+        webhook_secret -> Nullable<Text>,
+        stock_day -> Nullable<Date>,
+        keys_purged_to -> Nullable<Timestamptz>,
     }
 }
 
@@ -75,6 +156,20 @@ diesel::table! {
         actor -> Text,
         reason -> Nullable<Text>,
         happened_at -> Timestamptz,
+        #[sql_name = "move"]
+        move_ -> Text,
+        note -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    order_grants (merchant_id, order_id, goods_id) {
+        merchant_id -> Int8,
+        order_id -> Uuid,
+        goods_id -> Int8,
+        account_id -> Nullable<Uuid>,
+        kind -> Nullable<Text>,
+        amount -> Int8,
     }
 }
 
@@ -91,6 +186,7 @@ diesel::table! {
         price -> Numeric,
         count -> Int4,
         returned_count -> Int4,
+        refunded_count -> Int4,
     }
 }
 
@@ -99,8 +195,8 @@ diesel::table! {
         merchant_id -> Int8,
         id -> Uuid,
         customer_id -> Uuid,
-        idempotency_key -> Text,
-        request_hash -> Bytea,
+        idempotency_key -> Nullable<Text>,
+        request_hash -> Nullable<Bytea>,
         state -> Text,
         fulfilment -> Text,
         table_no -> Nullable<Text>,
@@ -115,6 +211,14 @@ diesel::table! {
         pay_by -> Nullable<Timestamptz>,
         accept_by -> Nullable<Timestamptz>,
         placed_at -> Timestamptz,
+        points_used -> Int8,
+        points_amount -> Numeric,
+        cart_id -> Nullable<Uuid>,
+        paid_at -> Nullable<Timestamptz>,
+        pickup_day -> Nullable<Date>,
+        pickup_no -> Nullable<Int4>,
+        promised_at -> Nullable<Timestamptz>,
+        nudged_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -122,9 +226,34 @@ diesel::table! {
     outbox (merchant_id, id) {
         merchant_id -> Int8,
         id -> Int8,
-        order_id -> Uuid,
+        order_id -> Nullable<Uuid>,
         kind -> Text,
         happened_at -> Timestamptz,
+        goods_id -> Nullable<Int8>,
+        state -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    payments (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Uuid,
+        order_id -> Uuid,
+        gateway -> Text,
+        state -> Text,
+        amount -> Numeric,
+        transaction -> Nullable<Text>,
+        actor -> Text,
+        created_at -> Timestamptz,
+        settled_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    pickup_counters (merchant_id, day) {
+        merchant_id -> Int8,
+        day -> Date,
+        last_no -> Int4,
     }
 }
 
@@ -140,6 +269,49 @@ diesel::table! {
 }
 
 diesel::table! {
+    refunds (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Uuid,
+        payment_id -> Uuid,
+        order_id -> Uuid,
+        state -> Text,
+        amount -> Numeric,
+        reason -> Text,
+        note -> Nullable<Text>,
+        actor -> Text,
+        attempts -> Int4,
+        created_at -> Timestamptz,
+        settled_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    staff (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Uuid,
+        login -> Text,
+        name -> Text,
+        password_hash -> Text,
+        role -> Text,
+        is_active -> Bool,
+        tokens_from -> Timestamptz,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    staff_actions (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Uuid,
+        staff_id -> Uuid,
+        action -> Text,
+        subject -> Text,
+        detail -> Jsonb,
+        done_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     stock_moves (merchant_id, goods_id, id) {
         merchant_id -> Int8,
         id -> Uuid,
@@ -148,22 +320,50 @@ diesel::table! {
         reason -> Text,
         actor -> Text,
         moved_at -> Timestamptz,
+        note -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (merchant_id, seq) {
+        merchant_id -> Int8,
+        seq -> Int8,
+        state -> Text,
+        attempts -> Int4,
+        due_at -> Timestamptz,
+        last_status -> Nullable<Int4>,
+        last_error -> Nullable<Text>,
+        delivered_at -> Nullable<Timestamptz>,
     }
 }
 
 diesel::joinable!(categories -> merchants (merchant_id));
 diesel::joinable!(customers -> merchants (merchant_id));
+diesel::joinable!(staff -> merchants (merchant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    accounts,
     addresses,
+    cart_lines,
+    carts,
     categories,
     customers,
+    entries,
+    event_counters,
+    events,
     goods,
     merchants,
     order_events,
+    order_grants,
     order_lines,
     orders,
     outbox,
+    payments,
+    pickup_counters,
     products,
+    refunds,
+    staff,
+    staff_actions,
     stock_moves,
+    webhook_deliveries,
 );

@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Answer, Setup, TestApp};
+use crate::clients::Answer;
+use crate::harness::{Setup, TestApp};
 
 #[actix_web::test]
 async fn a_book_is_kept_and_private() {

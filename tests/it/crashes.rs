@@ -11,8 +11,9 @@ use reqwest::StatusCode;
 use rowlock::embedded_pg::{Cluster, Options};
 use serde_json::Value;
 
+use crate::clients::Answer;
 use crate::command::{Folder, Service, postmaster, run};
-use crate::harness::{Answer, connect, number, order};
+use crate::harness::{connect, number, order};
 
 const CLIENTS: usize = 24;
 const KEYS: usize = 20;

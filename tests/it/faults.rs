@@ -8,8 +8,9 @@ use rowlock::domain::placement::Placement;
 use rowlock::placement::{Outcome, Point};
 use serde_json::json;
 
+use crate::clients::Answer;
 use crate::concurrency::WAITING;
-use crate::harness::{Answer, Freezer, Setup, TestApp, noon, number, order, placement, until};
+use crate::harness::{Freezer, Setup, TestApp, noon, number, order, placement, until};
 
 const POINTS: [Point; 5] = [Point::Begun, Point::Locked, Point::Planned, Point::Written, Point::Committed];
 

@@ -14,26 +14,28 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::rt::task::JoinHandle;
 use actix_web::web::Data;
 use chrono::{DateTime, TimeZone, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use reqwest::header::HeaderMap;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use rowlock::clock::{Clock, uuid_at};
 use rowlock::config::Config;
 use rowlock::domain::order::{Fulfilment, PayMethod};
 use rowlock::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
+use rowlock::domain::staff::Role;
 use rowlock::domain::{CustomerId, GoodsId, MerchantId, OrderId};
 use rowlock::embedded_pg::{Cluster, Options};
 use rowlock::error::Error;
 use rowlock::placement::{Point, Probe};
 use rowlock::store::{audit, migrations, people};
-use rowlock::{App, Parts, http};
+use rowlock::{App, Parts, http, service};
+
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+
+use crate::clients::Answer;
 
 /// The shop most tests order from: five goods, 100 of each, priced 10, 20, 30, 0.50 and 9.90 yuan; goods 6 is off the menu.
 /// Freight is 5 yuan below 100. Shop 2 has goods 101.
@@ -51,6 +53,9 @@ const FIXTURE: &str = "
     INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
         SELECT merchant_id, gen_random_uuid(), id, stock, 'opening', 'test', '2026-01-01Z' FROM goods;
 ";
+
+/// Of every member of the staff: one a role in each shop, who logs in by the name of the role.
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// The cluster of this run. `reaper` waits for this process to end, however it ends, and then stops the server.
 pub(crate) struct TestCluster {
@@ -79,6 +84,14 @@ pub(crate) fn cluster() -> &'static TestCluster {
         let mut template = connect(&cluster.url_of("template"));
         migrations::run(&mut template).unwrap();
         template.batch_execute(FIXTURE).unwrap();
+        let hash = service::staff::hash(PASSWORD).unwrap();
+        for role in Role::ALL {
+            let staff = format!(
+                "INSERT INTO staff (merchant_id, id, login, name, password_hash, role, tokens_from, created_at)
+                     SELECT id, gen_random_uuid(), '{role}', 'The {role}', '{hash}', '{role}', '2026-01-01Z', '2026-01-01Z' FROM merchants"
+            );
+            template.batch_execute(&staff).unwrap();
+        }
         TestCluster { cluster, _reaper: reaper }
     })
 }
@@ -187,7 +200,11 @@ impl TestApp {
             ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_PER_SECOND", "100000"),
             ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_BURST", "100000"),
         ];
-        let logins = [("ROWLOCK_HTTP_LOGINS_PER_MINUTE", "1000000")];
+        let logins = [
+            ("ROWLOCK_HTTP_LOGINS_PER_MINUTE", "1000000"),
+            ("ROWLOCK_HTTP_STAFF_LOGINS_PER_MINUTE", "100000"),
+            ("ROWLOCK_HTTP_STAFF_REQUESTS_PER_SECOND", "100000"),
+        ];
         let variables = limits.iter().chain(&logins).chain(&setup.variables);
         let config =
             Config::from_parts("", variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
@@ -221,18 +238,6 @@ impl TestApp {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::GET, path)).await
-    }
-
-    /// A customer of shop 1, logged in by the sandbox.
-    pub(crate) async fn customer(&self, name: &str) -> Customer<'_> {
-        self.customer_of(1, name).await
-    }
-
-    pub(crate) async fn customer_of(&self, merchant: i64, name: &str) -> Customer<'_> {
-        let path = format!("/v1/merchants/{merchant}/sessions");
-        let session = Answer::of(self.request(Method::POST, &path).json(&json!({ "code": name }))).await;
-        assert_eq!(session.status, StatusCode::CREATED, "{}", session.text);
-        Customer { app: self, merchant, token: session.json()["token"].as_str().unwrap().to_owned() }
     }
 
     /// The id of a customer of shop 1.
@@ -295,47 +300,6 @@ impl Drop for TestApp {
     }
 }
 
-/// A logged-in customer.
-#[derive(Clone)]
-pub(crate) struct Customer<'a> {
-    app: &'a TestApp,
-    pub(crate) merchant: i64,
-    pub(crate) token: String,
-}
-
-impl<'a> Customer<'a> {
-    /// The same customer at another instance.
-    pub(crate) fn at(&self, app: &'a TestApp) -> Self {
-        Self { app, ..self.clone() }
-    }
-
-    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.app.request(method, &format!("/v1/merchants/{}{path}", self.merchant)).bearer_auth(&self.token)
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::POST, path).json(body)).await
-    }
-
-    /// Places an order under a key.
-    pub(crate) async fn place(&self, key: &str, body: &Value) -> Answer {
-        Answer::of(self.placing(key, body)).await
-    }
-
-    /// As [`Customer::place`], without waiting for the answer. Whoever aborts it hangs up.
-    pub(crate) fn send(&self, key: &str, body: &Value) -> JoinHandle<Answer> {
-        actix_web::rt::spawn(Answer::of(self.placing(key, body)))
-    }
-
-    fn placing(&self, key: &str, body: &Value) -> reqwest::RequestBuilder {
-        self.request(Method::POST, "/orders").header("Idempotency-Key", key).json(body)
-    }
-}
-
 /// A pickup order of `(goods, count)` lines.
 pub(crate) fn order(lines: &[(i64, i64)]) -> Value {
     let lines: Vec<Value> = lines.iter().map(|(goods, count)| json!({ "goods_id": goods, "count": count })).collect();
@@ -354,43 +318,10 @@ pub(crate) fn placement(customer_id: CustomerId, key: &str, lines: &[(i64, i64)]
         lines: WantedLines::new(&lines, Limits { lines_max: 50, count_max: 999 }).unwrap(),
         fulfilment: Fulfilment::Pickup,
         pay_method: PayMethod::Cash,
+        points: 0,
+        cart: None,
         expected_total: None,
         remark: String::new(),
-    }
-}
-
-/// An answer, read to its end.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, text: response.text().await.unwrap() }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
-    }
-
-    /// The problem's code; the answer must be one in every respect.
-    pub(crate) fn code(&self) -> String {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
-        let problem = self.json();
-        assert_eq!(problem["status"], self.status.as_u16());
-        assert_eq!(problem["request_id"], self.headers["x-request-id"].to_str().unwrap());
-        assert!(!problem["detail"].as_str().unwrap().is_empty());
-        problem["code"].as_str().unwrap().to_owned()
-    }
-
-    /// Status and code of a refusal.
-    pub(crate) fn refusal(&self) -> (u16, String) {
-        (self.status.as_u16(), self.code())
     }
 }
 

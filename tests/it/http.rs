@@ -8,7 +8,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Setup, TestApp, cluster, connect, noon, order};
+use crate::clients::Answer;
+use crate::harness::{Setup, TestApp, cluster, connect, noon, order};
 
 #[actix_web::test]
 async fn a_customer_is_the_same_at_every_login() {

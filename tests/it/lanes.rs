@@ -13,8 +13,9 @@ use rowlock::domain::MerchantId;
 use rowlock::placement::{Outcome, Point};
 use serde_json::json;
 
+use crate::clients::{Answer, Customer};
 use crate::concurrency::WAITING;
-use crate::harness::{Answer, Customer, Freezer, Setup, TestApp, number, order, placement, until};
+use crate::harness::{Freezer, Setup, TestApp, number, order, placement, until};
 
 /// The shops 3 and 4, with the goods 301 and 401.
 const MORE_SHOPS: &str = "

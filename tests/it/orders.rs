@@ -5,7 +5,8 @@ use insta::{assert_json_snapshot, assert_snapshot};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Customer, TestApp, number, order, words};
+use crate::clients::{Answer, Customer};
+use crate::harness::{TestApp, number, order, words};
 
 /// Fields that differ from run to run.
 macro_rules! assert_answer {

@@ -10,8 +10,9 @@ use rowlock::domain::MerchantId;
 use rowlock::placement::{Outcome, Point};
 use serde_json::Value;
 
+use crate::clients::{Answer, Customer};
 use crate::faults::{FALLBACKS, PANICS};
-use crate::harness::{Answer, Customer, Freezer, Setup, TestApp, noon, number, order, placement, until};
+use crate::harness::{Freezer, Setup, TestApp, noon, number, order, placement, until};
 
 const RETRIES_TWIN: &str = "rowlock_transaction_retries_total{code=\"twin\"}";
 

@@ -36,6 +36,7 @@ fn facts() -> Facts {
             minimum_amount: Money::ZERO,
             freight: money("5"),
             free_freight_from: None,
+            points_per_yuan: 0,
             unpaid: TimeDelta::minutes(15),
             accept: TimeDelta::minutes(10),
         },
@@ -44,6 +45,8 @@ fn facts() -> Facts {
             (CustomerId(Uuid::nil()), AddressId(Uuid::nil())),
             AddressSnapshot { contact: "Li".into(), phone: "1380000".into(), place: "Road 1".into() },
         )]),
+        points: HashMap::new(),
+        placed_carts: HashMap::new(),
         now: Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).single().expect("a time"),
     }
 }
@@ -57,6 +60,8 @@ fn request(lines: &[(GoodsId, i64)]) -> Placement {
         lines: WantedLines::new(lines, LIMITS).expect("lines within the limits"),
         fulfilment: Fulfilment::Pickup,
         pay_method: PayMethod::Sandbox,
+        points: 0,
+        cart: None,
         expected_total: None,
         remark: String::new(),
     }
@@ -87,12 +92,17 @@ fn show_refusal(refusal: &Refusal) -> String {
         }
         Refusal::BelowMinimum { minimum, goods_amount } => format!("below minimum {goods_amount}/{minimum}"),
         Refusal::PriceChanged { expected, total } => format!("price changed {expected} to {total}"),
+        Refusal::CartPlaced { .. } => "cart placed".into(),
+        Refusal::PointsNotTaken => "no points taken".into(),
+        Refusal::TooFewPoints { points, balance } => format!("too few points {balance}/{points}"),
+        Refusal::TooManyPoints { points, points_max } => format!("too many points {points}/{points_max}"),
     }
 }
 
 /// Runs a table. `stock A=3@10` puts goods on the shelf (`off A=3@10`: not on sale); `shop …` changes a setting;
 /// `order A:2 [cash|dine|delivery|stranger|expect=…|key=…] -> verdict` is a request of the group, with a key of its own unless it
-/// names one; all are planned at once.
+/// names one; all are planned at once. `points 100` is what the customer has, `points=…` what an order spends, `cart=…` the cart it is
+/// placed from.
 fn check(table: &str) {
     let (mut facts, mut requests, mut expected) = (facts(), Vec::new(), Vec::new());
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
@@ -110,6 +120,7 @@ fn check(table: &str) {
                             price: money(price),
                             stock: stock.parse().expect("units"),
                             on_sale: verb == "stock",
+                            grant: None,
                         },
                     );
                 }
@@ -274,6 +285,7 @@ fn deadlines_follow_the_state() {
         price: money("1"),
         stock: 2,
         on_sale: true,
+        grant: None,
     };
     facts.goods.insert(GoodsId(1), goods);
     let unpaid = request(&[(GoodsId(1), 1)]);
@@ -332,6 +344,7 @@ proptest! {
                 price: money("1.10"),
                 stock: *stock,
                 on_sale: true,
+                grant: None,
             });
         }
         let requests: Vec<Placement> = orders

@@ -2,12 +2,18 @@
 //!
 //! Codes are part of the API: clients branch on them. Details are for people, in Chinese or English.
 
+mod words;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::domain::money::Money;
+use crate::domain::moves::Move;
+use crate::domain::order::OrderState;
 use crate::domain::placement::BadLines;
-use crate::domain::{GoodsId, Language, Refusal};
+use crate::domain::staff::Permission;
+use crate::domain::{Language, Refusal};
 use crate::store::{Cause, CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
 
 /// Why a request is not answered with success.
@@ -68,6 +74,49 @@ pub enum Error {
     /// The login provider does not accept the code.
     #[error("login code refused")]
     LoginRefused,
+    /// Login or password of a member of the staff is wrong, or the account is closed.
+    #[error("staff login refused")]
+    PasswordRefused,
+    /// The role of a member of the staff does not include it.
+    #[error("not permitted: {0}")]
+    Forbidden(Permission),
+    /// The order's state does not allow the move, or not to the caller.
+    #[error("cannot {made} an order that is {state}")]
+    IllegalMove {
+        /// What was to be done.
+        made: Move,
+        /// The state it was found in.
+        state: OrderState,
+    },
+    /// The merchant does not let customers cancel orders that are paid.
+    #[error("customers may not cancel paid orders")]
+    CancelNotAllowed,
+    /// The cash for an order has not been taken in.
+    #[error("cash not collected")]
+    CashNotCollected,
+    /// There is no cash to be taken in for an order.
+    #[error("no cash to collect")]
+    NothingToCollect,
+    /// The customer asked a moment ago.
+    #[error("nudged a moment ago")]
+    NudgedAlready {
+        /// When they may ask again.
+        retry_after: Duration,
+    },
+    /// More is to be paid back than is left of what was paid.
+    #[error("refund of {amount} of {left}")]
+    RefundTooLarge {
+        /// To be paid back.
+        amount: Money,
+        /// What is left.
+        left: Money,
+    },
+    /// The account does not hold as much as is to be taken from it.
+    #[error("balance too low")]
+    BalanceTooLow {
+        /// What it holds.
+        balance: u64,
+    },
     /// No such thing, or not the caller's.
     #[error("not found")]
     NotFound,
@@ -183,6 +232,10 @@ pub const fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::OutOfStock(_) => "out_of_stock",
         Refusal::BelowMinimum { .. } => "below_minimum",
         Refusal::PriceChanged { .. } => "price_changed",
+        Refusal::CartPlaced { .. } => "cart_already_placed",
+        Refusal::PointsNotTaken => "points_not_taken",
+        Refusal::TooFewPoints { .. } => "too_few_points",
+        Refusal::TooManyPoints { .. } => "too_many_points",
     }
 }
 
@@ -215,12 +268,19 @@ impl Error {
             Self::KeyMalformed => (400, "idempotency_key_malformed"),
             Self::Unauthenticated => (401, "unauthenticated"),
             Self::TokenExpired => (401, "token_expired"),
-            Self::LoginRefused => (401, "login_refused"),
+            Self::LoginRefused | Self::PasswordRefused => (401, "login_refused"),
             Self::WrongMerchant => (403, "wrong_merchant"),
+            Self::Forbidden(_) => (403, "forbidden"),
             Self::NotFound => (404, "not_found"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::BodyTooSlow => (408, "body_too_slow"),
             Self::AddressBookFull { .. } => (409, "address_book_full"),
+            Self::IllegalMove { .. } => (409, "illegal_move"),
+            Self::CancelNotAllowed => (409, "cancel_not_allowed"),
+            Self::CashNotCollected => (409, "cash_not_collected"),
+            Self::NothingToCollect => (409, "nothing_to_collect"),
+            Self::RefundTooLarge { .. } => (409, "refund_too_large"),
+            Self::BalanceTooLow { .. } => (409, "balance_too_low"),
             Self::Refused(refusal) => match refusal {
                 Refusal::UnknownGoods(_) | Refusal::UnknownAddress => (422, refusal_code(refusal)),
                 _ => (409, refusal_code(refusal)),
@@ -233,6 +293,7 @@ impl Error {
             Self::BadLines(BadLines::Count { .. }) => (422, "bad_count"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
+            Self::NudgedAlready { .. } => (429, "nudged_already"),
             Self::Http(status) => (*status, "bad_request"),
             Self::QueueFull => (503, "queue_full"),
             Self::Unavailable(_) | Self::StockChanged => (503, "unavailable"),
@@ -248,7 +309,7 @@ impl Error {
         let (status, code) = self.status_and_code();
         let (zh, en) = self.detail();
         let retry_after = match self {
-            Self::TooManyRequests { retry_after } => Some(*retry_after),
+            Self::TooManyRequests { retry_after } | Self::NudgedAlready { retry_after } => Some(*retry_after),
             _ if status == 503 => Some(BUSY_FOR),
             _ => None,
         };
@@ -270,6 +331,10 @@ impl Error {
                 Refusal::UnknownAddress => Some("fulfilment.address_id".to_owned()),
                 Refusal::UnknownGoods(_) | Refusal::NotOnSale(_) | Refusal::OutOfStock(_) => Some("lines".to_owned()),
                 Refusal::PriceChanged { .. } => Some("expected_total".to_owned()),
+                Refusal::CartPlaced { .. } => Some("lines".to_owned()),
+                Refusal::PointsNotTaken | Refusal::TooFewPoints { .. } | Refusal::TooManyPoints { .. } => {
+                    Some("points".to_owned())
+                }
                 Refusal::ShopPaused | Refusal::ShopClosed { .. } | Refusal::BelowMinimum { .. } => None,
             },
             _ => None,
@@ -277,7 +342,16 @@ impl Error {
     }
 
     fn more(&self) -> Vec<(&'static str, Value)> {
-        let Self::Refused(refusal) = self else { return Vec::new() };
+        let refusal = match self {
+            Self::Refused(refusal) => refusal,
+            Self::IllegalMove { made, state } => {
+                return vec![("move", json!(made.name())), ("state", json!(state.name()))];
+            }
+            Self::Forbidden(permission) => return vec![("permission", json!(permission.name()))],
+            Self::RefundTooLarge { amount, left } => return vec![("amount", json!(amount)), ("left", json!(left))],
+            Self::BalanceTooLow { balance } => return vec![("balance", json!(balance))],
+            _ => return Vec::new(),
+        };
         match refusal {
             Refusal::OutOfStock(short) => vec![("short", json!(short))],
             Refusal::UnknownGoods(ids) | Refusal::NotOnSale(ids) => vec![("goods_ids", json!(ids))],
@@ -291,115 +365,14 @@ impl Error {
                 ("opens_at", json!(opens_at.format("%H:%M").to_string())),
                 ("closes_at", json!(closes_at.format("%H:%M").to_string())),
             ],
-            Refusal::ShopPaused | Refusal::UnknownAddress => Vec::new(),
-        }
-    }
-
-    /// The words, in Chinese and in English.
-    fn detail(&self) -> (String, String) {
-        let fixed = |zh: &str, en: &str| (zh.to_owned(), en.to_owned());
-        let busy = || fixed("服务繁忙，请稍后重试。", "The service is busy; try again shortly.");
-        match self {
-            Self::MalformedBody { reason, .. } => {
-                (format!("请求体格式不正确：{reason}"), format!("The body is malformed: {reason}."))
+            Refusal::CartPlaced { order_id } => vec![("order_id", json!(order_id))],
+            Refusal::TooFewPoints { points, balance } => {
+                vec![("points", json!(points)), ("balance", json!(balance))]
             }
-            Self::MalformedQuery(reason) => {
-                (format!("查询参数不正确：{reason}"), format!("The query string is malformed: {reason}."))
+            Refusal::TooManyPoints { points, points_max } => {
+                vec![("points", json!(points)), ("points_max", json!(points_max))]
             }
-            Self::KeyMissing => fixed(
-                "缺少 Idempotency-Key 请求头。",
-                "Send an Idempotency-Key header: one key per order, the same on retry.",
-            ),
-            Self::KeyMalformed => fixed(
-                "Idempotency-Key 须只出现一次，且为 1 到 128 个可见 ASCII 字符。",
-                "Send one Idempotency-Key of 1 to 128 visible ASCII characters.",
-            ),
-            Self::KeyReused => fixed(
-                "该 Idempotency-Key 已用于内容不同的订单。",
-                "This Idempotency-Key stands for an order with other contents.",
-            ),
-            Self::Unauthenticated => fixed("请先登录。", "Log in first: send a valid bearer token."),
-            Self::TokenExpired => fixed("登录已过期，请重新登录。", "The token has expired; log in again."),
-            Self::LoginRefused => fixed("登录凭证无效。", "The login code is not valid."),
-            Self::WrongMerchant => fixed("登录凭证属于其他商家。", "The token is for another merchant."),
-            Self::NotFound => fixed("未找到。", "Not found."),
-            Self::MethodNotAllowed { .. } => fixed("不支持该请求方法。", "This path does not take that method."),
-            Self::AddressBookFull { addresses_max } => (
-                format!("最多保存 {addresses_max} 个地址。"),
-                format!("An address book holds at most {addresses_max} addresses."),
-            ),
-            Self::BodyTooLarge(max) => {
-                (format!("请求体不得超过 {max} 字节。"), format!("The body may have at most {max} bytes."))
-            }
-            Self::NotJson => fixed(
-                "Content-Type 须为 application/json，且不得压缩。",
-                "The Content-Type must be application/json, without a Content-Encoding.",
-            ),
-            Self::BodyTooSlow => fixed("请求体未及时到达。", "The body did not arrive in time."),
-            Self::InvalidField { field, reason } => {
-                (format!("{field} 不正确：{reason}"), format!("{field} is not valid: {reason}."))
-            }
-            Self::BadLines(bad) => bad_lines_detail(*bad),
-            Self::Refused(refusal) => refusal_detail(refusal),
-            Self::TooManyRequests { .. } => fixed("请求过于频繁，请稍后再试。", "Too many requests; slow down."),
-            Self::Http(_) => fixed("请求无效。", "The request is not valid."),
-            Self::OutcomeUnknown => fixed(
-                "结果未知：下单请用相同的 Idempotency-Key 重试，其他请求请先查看是否已生效。",
-                "The outcome is unknown: repeat an order with the same Idempotency-Key; otherwise look first whether it took effect.",
-            ),
-            Self::QueueFull => {
-                fixed("排队的订单过多，请稍后重试。", "Too many orders wait; nothing was done, try again shortly.")
-            }
-            Self::Unavailable(_) | Self::StockChanged => busy(),
-            Self::Database(error) if cause(error).is_some() => busy(),
-            Self::Database(_) | Self::Internal(_) => {
-                fixed("服务内部错误。", "Something went wrong on our side; the request id helps to find it.")
-            }
+            Refusal::ShopPaused | Refusal::UnknownAddress | Refusal::PointsNotTaken => Vec::new(),
         }
-    }
-}
-
-fn bad_lines_detail(bad: BadLines) -> (String, String) {
-    match bad {
-        BadLines::Empty => ("订单为空。".to_owned(), "The order is empty.".to_owned()),
-        BadLines::TooMany { lines_max } => {
-            (format!("订单最多 {lines_max} 行。"), format!("An order may have at most {lines_max} lines."))
-        }
-        BadLines::Count { count_max, .. } => (
-            format!("每种商品的数量须在 1 到 {count_max} 之间。"),
-            format!("The count of each goods must be from 1 to {count_max}, over all its lines."),
-        ),
-    }
-}
-
-fn refusal_detail(refusal: &Refusal) -> (String, String) {
-    let list = |ids: &[GoodsId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match refusal {
-        Refusal::ShopPaused => ("商家暂停接单。".to_owned(), "The shop takes no orders at the moment.".to_owned()),
-        Refusal::ShopClosed { opens_at, closes_at } => {
-            let (opens_at, closes_at) = (opens_at.format("%H:%M"), closes_at.format("%H:%M"));
-            (
-                format!("商家休息中，营业时间 {opens_at}–{closes_at}。"),
-                format!("The shop is closed; it is open from {opens_at} to {closes_at}."),
-            )
-        }
-        Refusal::UnknownAddress => ("收货地址不存在。".to_owned(), "Your address book has no such address.".to_owned()),
-        Refusal::UnknownGoods(ids) => {
-            (format!("商品不存在：{}。", list(ids)), format!("No such goods: {}.", list(ids)))
-        }
-        Refusal::NotOnSale(ids) => (format!("商品已下架：{}。", list(ids)), format!("Not on sale: {}.", list(ids))),
-        Refusal::OutOfStock(short) => {
-            let zh: Vec<String> = short.iter().map(|s| format!("商品 {} 仅剩 {} 份", s.goods_id, s.left)).collect();
-            let en: Vec<String> = short.iter().map(|s| format!("{} left of goods {}", s.left, s.goods_id)).collect();
-            (format!("库存不足：{}。", zh.join("，")), format!("Out of stock: {}.", en.join(", ")))
-        }
-        Refusal::BelowMinimum { minimum, goods_amount } => (
-            format!("起送金额为 {minimum} 元，当前 {goods_amount} 元。"),
-            format!("Orders start at {minimum} yuan; this one has {goods_amount}."),
-        ),
-        Refusal::PriceChanged { expected, total } => (
-            format!("价格已变动：应付 {total} 元，而非 {expected} 元。"),
-            format!("The price has changed: the total is {total} yuan, not {expected}."),
-        ),
     }
 }

@@ -1,0 +1,12 @@
+ALTER TABLE merchants
+    DROP COLUMN day_starts_at,
+    DROP COLUMN auto_accept,
+    DROP COLUMN accept_timeout,
+    DROP COLUMN customer_cancels,
+    DROP COLUMN points_per_yuan,
+    DROP COLUMN points_earned_per_yuan,
+    DROP COLUMN points_earned_on,
+    DROP COLUMN webhook_url,
+    DROP COLUMN webhook_secret,
+    DROP COLUMN stock_day,
+    DROP COLUMN keys_purged_to;

@@ -1,0 +1,1 @@
+DROP INDEX orders_pickup_key;

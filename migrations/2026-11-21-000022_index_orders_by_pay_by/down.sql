@@ -1,0 +1,1 @@
+DROP INDEX orders_pay_by_index;

@@ -1,0 +1,1 @@
+DROP INDEX orders_accept_by_index;

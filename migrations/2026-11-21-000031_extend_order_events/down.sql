@@ -1,0 +1,3 @@
+ALTER TABLE order_events
+    DROP COLUMN move,
+    DROP COLUMN note;

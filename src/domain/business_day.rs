@@ -1,0 +1,68 @@
+//! Which day of business a moment belongs to.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// A merchant's days of business: they begin at a wall-clock time of its zone, four in the morning by default, so that a night is
+/// not cut in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusinessDays {
+    /// The zone of the merchant's clock.
+    pub time_zone: Tz,
+    /// When a day begins.
+    pub starts_at: NaiveTime,
+}
+
+impl BusinessDays {
+    /// The day that `moment` belongs to.
+    pub fn of(self, moment: DateTime<Utc>) -> NaiveDate {
+        let local = moment.with_timezone(&self.time_zone).naive_local();
+        if local.time() < self.starts_at { local.date() - Days::new(1) } else { local.date() }
+    }
+
+    /// The first moment of `day`. Where clocks are put forward over it, the moment they are put forward.
+    pub fn start(self, day: NaiveDate) -> DateTime<Utc> {
+        let mut local = day.and_time(self.starts_at);
+        loop {
+            if let Some(start) = self.time_zone.from_local_datetime(&local).earliest() {
+                return start.to_utc();
+            }
+            // Gaps are whole minutes, an hour as a rule.
+            local += chrono::TimeDelta::minutes(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_business_begins_at_its_hour() {
+        let days = BusinessDays {
+            time_zone: Tz::Asia__Shanghai,
+            starts_at: NaiveTime::from_hms_opt(4, 0, 0).expect("a time of day"),
+        };
+        let day = |day| NaiveDate::from_ymd_opt(2026, 11, day).expect("a date");
+        for (moment, expected) in [
+            ("2026-11-20T19:59:59Z", day(20)),
+            ("2026-11-20T20:00:00Z", day(21)),
+            ("2026-11-21T15:59:59Z", day(21)),
+            ("2026-11-21T16:00:00Z", day(21)),
+        ] {
+            assert_eq!(days.of(moment.parse().expect("a moment")), expected, "{moment}");
+        }
+        assert_eq!(days.start(day(21)).to_rfc3339(), "2026-11-20T20:00:00+00:00");
+    }
+
+    #[test]
+    fn a_day_that_begins_in_a_gap_begins_after_it() {
+        let days = BusinessDays {
+            time_zone: Tz::Europe__Berlin,
+            starts_at: NaiveTime::from_hms_opt(2, 30, 0).expect("a time of day"),
+        };
+        let day = NaiveDate::from_ymd_opt(2026, 3, 29).expect("a date");
+        assert_eq!(days.start(day).to_rfc3339(), "2026-03-29T01:00:00+00:00");
+        assert_eq!(days.of(days.start(day)), day);
+    }
+}

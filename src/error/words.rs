@@ -1,0 +1,152 @@
+//! What people are told of an error, in Chinese and in English.
+
+use super::Error;
+use crate::domain::placement::BadLines;
+use crate::domain::{GoodsId, Refusal};
+use crate::store::cause;
+
+impl Error {
+    /// The words, in Chinese and in English.
+    pub(super) fn detail(&self) -> (String, String) {
+        let fixed = |zh: &str, en: &str| (zh.to_owned(), en.to_owned());
+        let busy = || fixed("服务繁忙，请稍后重试。", "The service is busy; try again shortly.");
+        match self {
+            Self::MalformedBody { reason, .. } => {
+                (format!("请求体格式不正确：{reason}"), format!("The body is malformed: {reason}."))
+            }
+            Self::MalformedQuery(reason) => {
+                (format!("查询参数不正确：{reason}"), format!("The query string is malformed: {reason}."))
+            }
+            Self::KeyMissing => fixed(
+                "缺少 Idempotency-Key 请求头。",
+                "Send an Idempotency-Key header: one key per order, the same on retry.",
+            ),
+            Self::KeyMalformed => fixed(
+                "Idempotency-Key 须只出现一次，且为 1 到 128 个可见 ASCII 字符。",
+                "Send one Idempotency-Key of 1 to 128 visible ASCII characters.",
+            ),
+            Self::KeyReused => fixed(
+                "该 Idempotency-Key 已用于内容不同的订单。",
+                "This Idempotency-Key stands for an order with other contents.",
+            ),
+            Self::Unauthenticated => fixed("请先登录。", "Log in first: send a valid bearer token."),
+            Self::TokenExpired => fixed("登录已过期，请重新登录。", "The token has expired; log in again."),
+            Self::LoginRefused => fixed("登录凭证无效。", "The login code is not valid."),
+            Self::PasswordRefused => fixed("账号或密码不正确。", "Login or password is wrong."),
+            Self::Forbidden(permission) => {
+                (format!("当前角色无此权限：{permission}。"), format!("Your role does not permit it: {permission}."))
+            }
+            Self::IllegalMove { made, state } => (
+                format!("订单状态为 {state}，不能执行 {made}。"),
+                format!("The order is {state}; it cannot be moved by {made}."),
+            ),
+            Self::CancelNotAllowed => fixed(
+                "商家不支持自助取消已支付的订单，请联系商家。",
+                "This merchant does not let customers cancel paid orders; please call.",
+            ),
+            Self::CashNotCollected => fixed("请先收款，再完成订单。", "Collect the cash before completing the order."),
+            Self::NothingToCollect => fixed("该订单无需收取现金。", "There is no cash to collect for this order."),
+            Self::NudgedAlready { .. } => {
+                fixed("刚刚已催单，请稍后再试。", "You have asked a moment ago; give it some time.")
+            }
+            Self::RefundTooLarge { amount, left } => (
+                format!("退款 {amount} 元超过可退金额 {left} 元。"),
+                format!("{amount} yuan cannot be paid back: {left} are left of what was paid."),
+            ),
+            Self::BalanceTooLow { balance } => {
+                (format!("余额不足：当前为 {balance}。"), format!("The account holds {balance} only."))
+            }
+            Self::WrongMerchant => fixed("登录凭证属于其他商家。", "The token is for another merchant."),
+            Self::NotFound => fixed("未找到。", "Not found."),
+            Self::MethodNotAllowed { .. } => fixed("不支持该请求方法。", "This path does not take that method."),
+            Self::AddressBookFull { addresses_max } => (
+                format!("最多保存 {addresses_max} 个地址。"),
+                format!("An address book holds at most {addresses_max} addresses."),
+            ),
+            Self::BodyTooLarge(max) => {
+                (format!("请求体不得超过 {max} 字节。"), format!("The body may have at most {max} bytes."))
+            }
+            Self::NotJson => fixed(
+                "Content-Type 须为 application/json，且不得压缩。",
+                "The Content-Type must be application/json, without a Content-Encoding.",
+            ),
+            Self::BodyTooSlow => fixed("请求体未及时到达。", "The body did not arrive in time."),
+            Self::InvalidField { field, reason } => {
+                (format!("{field} 不正确：{reason}"), format!("{field} is not valid: {reason}."))
+            }
+            Self::BadLines(bad) => bad_lines_detail(*bad),
+            Self::Refused(refusal) => refusal_detail(refusal),
+            Self::TooManyRequests { .. } => fixed("请求过于频繁，请稍后再试。", "Too many requests; slow down."),
+            Self::Http(_) => fixed("请求无效。", "The request is not valid."),
+            Self::OutcomeUnknown => fixed(
+                "结果未知：下单请用相同的 Idempotency-Key 重试，其他请求请先查看是否已生效。",
+                "The outcome is unknown: repeat an order with the same Idempotency-Key; otherwise look first whether it took effect.",
+            ),
+            Self::QueueFull => {
+                fixed("排队的订单过多，请稍后重试。", "Too many orders wait; nothing was done, try again shortly.")
+            }
+            Self::Unavailable(_) | Self::StockChanged => busy(),
+            Self::Database(error) if cause(error).is_some() => busy(),
+            Self::Database(_) | Self::Internal(_) => {
+                fixed("服务内部错误。", "Something went wrong on our side; the request id helps to find it.")
+            }
+        }
+    }
+}
+
+fn bad_lines_detail(bad: BadLines) -> (String, String) {
+    match bad {
+        BadLines::Empty => ("订单为空。".to_owned(), "The order is empty.".to_owned()),
+        BadLines::TooMany { lines_max } => {
+            (format!("订单最多 {lines_max} 行。"), format!("An order may have at most {lines_max} lines."))
+        }
+        BadLines::Count { count_max, .. } => (
+            format!("每种商品的数量须在 1 到 {count_max} 之间。"),
+            format!("The count of each goods must be from 1 to {count_max}, over all its lines."),
+        ),
+    }
+}
+
+fn refusal_detail(refusal: &Refusal) -> (String, String) {
+    let list = |ids: &[GoodsId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match refusal {
+        Refusal::ShopPaused => ("商家暂停接单。".to_owned(), "The shop takes no orders at the moment.".to_owned()),
+        Refusal::ShopClosed { opens_at, closes_at } => {
+            let (opens_at, closes_at) = (opens_at.format("%H:%M"), closes_at.format("%H:%M"));
+            (
+                format!("商家休息中，营业时间 {opens_at}–{closes_at}。"),
+                format!("The shop is closed; it is open from {opens_at} to {closes_at}."),
+            )
+        }
+        Refusal::UnknownAddress => ("收货地址不存在。".to_owned(), "Your address book has no such address.".to_owned()),
+        Refusal::UnknownGoods(ids) => {
+            (format!("商品不存在：{}。", list(ids)), format!("No such goods: {}.", list(ids)))
+        }
+        Refusal::NotOnSale(ids) => (format!("商品已下架：{}。", list(ids)), format!("Not on sale: {}.", list(ids))),
+        Refusal::OutOfStock(short) => {
+            let zh: Vec<String> = short.iter().map(|s| format!("商品 {} 仅剩 {} 份", s.goods_id, s.left)).collect();
+            let en: Vec<String> = short.iter().map(|s| format!("{} left of goods {}", s.left, s.goods_id)).collect();
+            (format!("库存不足：{}。", zh.join("，")), format!("Out of stock: {}.", en.join(", ")))
+        }
+        Refusal::BelowMinimum { minimum, goods_amount } => (
+            format!("起送金额为 {minimum} 元，当前 {goods_amount} 元。"),
+            format!("Orders start at {minimum} yuan; this one has {goods_amount}."),
+        ),
+        Refusal::CartPlaced { order_id } => {
+            (format!("该购物车已下单：{order_id}。"), format!("This cart was placed already, as order {order_id}."))
+        }
+        Refusal::PointsNotTaken => ("商家不支持积分抵扣。".to_owned(), "This merchant takes no points.".to_owned()),
+        Refusal::TooFewPoints { points, balance } => (
+            format!("积分不足：需要 {points}，仅有 {balance}。"),
+            format!("{points} points are more than the {balance} you have."),
+        ),
+        Refusal::TooManyPoints { points, points_max } => (
+            format!("积分最多可用 {points_max}，而非 {points}。"),
+            format!("{points} points are more than the order costs; at most {points_max} can be spent."),
+        ),
+        Refusal::PriceChanged { expected, total } => (
+            format!("价格已变动：应付 {total} 元，而非 {expected} 元。"),
+            format!("The price has changed: the total is {total} yuan, not {expected}."),
+        ),
+    }
+}

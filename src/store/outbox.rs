@@ -1,0 +1,71 @@
+//! What happened, for whoever must be told: rows written in the transaction that made it happen.
+//!
+//! Placements write theirs in bulk (see `placing`).
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::schema::outbox;
+use super::{QueryResult, Tx};
+use crate::domain::moves::Move;
+use crate::domain::order::OrderState;
+use crate::domain::{GoodsId, OrderId};
+
+/// The kinds of events, as their `kind` says.
+pub const KINDS: [&str; 7] = [
+    "order_placed",
+    "order_moved",
+    "order_delayed",
+    "order_nudged",
+    "order_collected",
+    "order_refunded",
+    "goods_changed",
+];
+
+/// Tells of a move of an order, and of the state it is in now.
+pub fn tell_of_order(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    made: Move,
+    state: OrderState,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    let kind = match made {
+        Move::Delay => "order_delayed",
+        Move::Nudge => "order_nudged",
+        Move::Collect => "order_collected",
+        Move::Refund => "order_refunded",
+        Move::Pay
+        | Move::Accept
+        | Move::Reject
+        | Move::Prepare
+        | Move::Ready
+        | Move::Deliver
+        | Move::Complete
+        | Move::Cancel
+        | Move::Recall => "order_moved",
+    };
+    diesel::insert_into(outbox::table)
+        .values((
+            outbox::merchant_id.eq(tx.merchant.0),
+            outbox::order_id.eq(order.0),
+            outbox::kind.eq(kind),
+            outbox::state.eq(state.name()),
+            outbox::happened_at.eq(now),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Tells that goods have changed otherwise than by an order: price, stock, on or off the menu, sold out.
+pub fn tell_of_goods(tx: &mut Tx<'_>, goods: GoodsId, now: DateTime<Utc>) -> QueryResult<()> {
+    diesel::insert_into(outbox::table)
+        .values((
+            outbox::merchant_id.eq(tx.merchant.0),
+            outbox::goods_id.eq(goods.0),
+            outbox::kind.eq("goods_changed"),
+            outbox::happened_at.eq(now),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
