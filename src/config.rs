@@ -67,6 +67,8 @@ pub struct Config {
     pub orders: Orders,
     /// The engine.
     pub placement: Placement,
+    /// Timers.
+    pub jobs: Jobs,
     /// Logging.
     pub log: Log,
 }
@@ -181,6 +183,16 @@ pub enum Locking {
     Optimistic,
 }
 
+/// `[jobs]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Jobs {
+    pub interval_ms: u64,
+    pub key_days: u32,
+    pub event_days: u32,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -248,13 +260,16 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 27] = [
+        let bounds: [(&str, u64, u64, u64); 30] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
             ("http.shutdown_seconds", self.http.shutdown_seconds, 1, 300),
             ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
             ("http.customer_requests_burst", self.http.customer_requests_burst.into(), 1, 100_000),
+            ("jobs.interval_ms", self.jobs.interval_ms, 0, 60_000),
+            ("jobs.key_days", self.jobs.key_days.into(), 1, 3_650),
+            ("jobs.event_days", self.jobs.event_days.into(), 1, 3_650),
             ("http.logins_per_minute", self.http.logins_per_minute.into(), 1, 1_000_000),
             ("http.staff_requests_per_second", self.http.staff_requests_per_second.into(), 1, 100_000),
             ("http.staff_logins_per_minute", self.http.staff_logins_per_minute.into(), 1, 100_000),

@@ -10,6 +10,7 @@ pub mod service;
 
 pub mod gateway;
 pub mod http;
+pub mod jobs;
 
 pub mod clock;
 pub mod config;
@@ -24,6 +25,7 @@ use crate::config::Config;
 use crate::gateway::Login;
 use crate::http::auth::Tokens;
 use crate::http::limits::RateLimits;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::store::{Store, Unavailable};
@@ -36,6 +38,8 @@ pub struct App {
     pub store: Arc<Store>,
     /// Places orders.
     pub engine: Engine,
+    /// Does what has become due.
+    pub jobs: Jobs,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -73,6 +77,7 @@ impl App {
                 parts.clock.clone(),
                 parts.probe,
             ),
+            jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gateway", &["domain", "config", "metrics"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "gateway", "error", "clock"]),
+    ("jobs", &["service", "store", "gateway", "metrics", "error", "clock", "config", "domain"]),
     ("http", &["service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
 ];
 
