@@ -1,12 +1,13 @@
 # make run   install what is missing, build, and serve a demo restaurant on http://localhost:8080
 # make test  install what is missing, and run every test
+# make simulate try what happens when everybody does everything at once: SEEDS=1000 for more seeds, SEED=7 for one
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
 
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: run test check bench dependencies tools
+.PHONY: run test simulate check bench dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself.
 run: dependencies
@@ -15,6 +16,9 @@ run: dependencies
 
 test: dependencies tools
 	@cargo test
+
+simulate: dependencies
+	@cargo test --test simulation
 
 check:
 	cargo fmt --all --check

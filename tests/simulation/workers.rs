@@ -1,0 +1,280 @@
+//! Who is at work in a simulation, and what they may think of.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, join_all};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::StatusCode;
+use rowlock::domain::money::Money;
+use rowlock::domain::moves::Move;
+use rowlock::domain::{MerchantId, OrderId};
+use rowlock::service::payments::{Confirmation, confirm};
+use serde_json::{Value, json};
+
+use crate::clients::{Answer, Customer, Staff};
+use crate::harness::TestApp;
+use crate::model::{Done, Model, POINTS, fen};
+
+const CUSTOMERS: usize = 5;
+/// What each worker does before it goes home.
+const STEPS: usize = 40;
+
+/// What everybody can see: the orders that were placed, and the model.
+struct World<'a> {
+    app: &'a TestApp,
+    other: &'a TestApp,
+    model: RefCell<Model>,
+    /// Id, customer, total in fen.
+    orders: RefCell<Vec<(String, usize, i64)>>,
+}
+
+impl World<'_> {
+    /// One of the orders, the late ones more often. Who is early waits for the first.
+    async fn pick(&self, random: &mut StdRng) -> (String, usize, i64) {
+        while self.orders.borrow().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let orders = self.orders.borrow();
+        let last = orders.len() - 1;
+        let from = if random.random_bool(0.7) { last.saturating_sub(8) } else { 0 };
+        orders[random.random_range(from..=last)].clone()
+    }
+
+    /// Counts an operation; nothing that is sent makes the service break.
+    fn answered(&self, what: &str, answer: &Answer) -> bool {
+        let mut model = self.model.borrow_mut();
+        model.operations += 1;
+        model.expect(!answer.status.is_server_error(), || format!("{what}: {} {}", answer.status, answer.text));
+        answer.status.is_success()
+    }
+}
+
+/// Everybody does what they do until they are done.
+pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
+    let mut customers = Vec::new();
+    for index in 0..CUSTOMERS {
+        let name = format!("customer-{index}");
+        let id = app.customer_id(&name).await;
+        app.execute(&format!(
+            "INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
+                 VALUES (1, '{id}', 'points', '{id}', {POINTS}, '2026-01-01Z');
+             INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
+                 VALUES (1, '{id}', 'correction gift', {POINTS}, {POINTS}, 'test', '2026-01-01Z')"
+        ));
+        customers.push(app.customer(&name).await);
+    }
+    let staff =
+        [app.staff("owner").await, app.staff("manager").await, app.staff("cashier").await, app.staff("kitchen").await];
+    let world = World { app, other, model: RefCell::default(), orders: RefCell::default() };
+    let random = |worker: u64| StdRng::seed_from_u64(seed * 1_000 + worker);
+    let mut workers: Vec<LocalBoxFuture<'_, ()>> = Vec::new();
+    for (index, customer) in customers.iter().enumerate() {
+        let at = if index % 2 == 0 { app } else { other };
+        workers.push(order_and_regret(&world, index, customer.at(at), random(index as u64)).boxed_local());
+    }
+    for (index, member) in staff.iter().enumerate() {
+        let at = if index % 2 == 0 { other } else { app };
+        workers.push(run_the_shop(&world, member.at(at), random(100 + index as u64)).boxed_local());
+    }
+    for index in 0..2 {
+        workers.push(collect_money(&world, random(200 + index)).boxed_local());
+    }
+    workers.push(let_time_pass(&world, random(300)).boxed_local());
+    join_all(workers).await;
+    world.model.into_inner()
+}
+
+fn wanted(random: &mut StdRng) -> Value {
+    let lines: Vec<Value> = (0..random.random_range(1..=3))
+        .map(|_| json!({ "goods_id": random.random_range(1..=5), "count": random.random_range(1..=4) }))
+        .collect();
+    let mut body = json!({
+        "lines": lines,
+        "fulfilment": if random.random_bool(0.5) { json!({ "kind": "pickup" }) } else { json!({ "kind": "dine_in", "table": "A1" }) },
+        "pay_method": if random.random_bool(0.4) { "cash" } else { "sandbox" },
+    });
+    if random.random_bool(0.3) {
+        body["points"] = json!(random.random_range(1..=600));
+    }
+    body
+}
+
+async fn order_and_regret(world: &World<'_>, index: usize, customer: Customer<'_>, mut random: StdRng) {
+    let mut sent: Vec<(String, Value)> = Vec::new();
+    for step in 0..STEPS {
+        match random.random_range(0..10) {
+            // Sends the same again, once or twice at the same moment, as a client that lost the answer.
+            0 if !sent.is_empty() => {
+                let (key, body) = sent[random.random_range(0..sent.len())].clone();
+                let (one, two) = tokio::join!(customer.place(&key, &body), customer.place(&key, &body));
+                for answer in [one, two] {
+                    told(world, index, &key, &answer);
+                }
+            }
+            1 if !sent.is_empty() => {
+                let (key, mut body) = sent[random.random_range(0..sent.len())].clone();
+                body["remark"] = json!(format!("another {step}"));
+                let answer = customer.place(&key, &body).await;
+                // Where the first was refused, the key is free and this is an order.
+                told(world, index, &key, &answer);
+            }
+            2 | 3 => {
+                let (order, whose, _) = world.pick(&mut random).await;
+                let answer =
+                    customer.post(&format!("/orders/{order}/cancel"), &json!({ "reason": "changed_mind" })).await;
+                let is_done = world.answered("cancel", &answer);
+                let mut model = world.model.borrow_mut();
+                model.expect(whose == index || answer.status == StatusCode::NOT_FOUND, || {
+                    format!("a stranger: {}", answer.text)
+                });
+                if is_done {
+                    model.moved(&order, Done::Cancel { returned: None, refund: None });
+                }
+            }
+            4 => {
+                let (order, whose, _) = world.pick(&mut random).await;
+                let answer = customer.post(&format!("/orders/{order}/nudge"), &json!({})).await;
+                let is_done = world.answered("nudge", &answer);
+                let mut model = world.model.borrow_mut();
+                model.expect(whose == index || answer.status == StatusCode::NOT_FOUND, || {
+                    format!("a stranger: {}", answer.text)
+                });
+                if is_done {
+                    model.moved(&order, Done::Plain(Move::Nudge));
+                }
+            }
+            _ => {
+                let (key, body) = (format!("key-{step}"), wanted(&mut random));
+                sent.push((key.clone(), body.clone()));
+                let answer = customer.place(&key, &body).await;
+                told(world, index, &key, &answer);
+            }
+        }
+    }
+}
+
+/// Somebody was answered to a placement.
+fn told(world: &World<'_>, customer: usize, key: &str, answer: &Answer) {
+    if !world.answered("place", answer) {
+        return;
+    }
+    let order = answer.json();
+    world.model.borrow_mut().placed(customer, key, answer.status.as_u16(), &order);
+    let known = (order["id"].as_str().unwrap().to_owned(), customer, fen(&order["total"]));
+    let mut orders = world.orders.borrow_mut();
+    if !orders.contains(&known) {
+        orders.push(known);
+    }
+}
+
+async fn run_the_shop(world: &World<'_>, member: Staff<'_>, mut random: StdRng) {
+    for _ in 0..STEPS * 2 {
+        let (order, _, total) = world.pick(&mut random).await;
+        let why = |extra: Value| {
+            let mut body = json!({ "reason": "bad_quality" });
+            body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            body
+        };
+        let plain = |made: Move| (made.name(), json!({}), Done::Plain(made));
+        // One that is served from the counter to the table, as far as the others let it.
+        if random.random_bool(0.15) {
+            for made in [Move::Accept, Move::Prepare, Move::Collect, Move::Ready, Move::Complete] {
+                let answer = member.post(&format!("/orders/{order}/{made}"), &json!({})).await;
+                if world.answered(made.name(), &answer) {
+                    world.model.borrow_mut().moved(&order, Done::Plain(made));
+                }
+            }
+            continue;
+        }
+        let (path, body, done) = match random.random_range(0..16) {
+            0..=3 => ("accept", json!({ "minutes": random.random_range(1..30) }), Done::Plain(Move::Accept)),
+            4 => ("reject", json!({ "reason": "too_busy" }), Done::Plain(Move::Reject)),
+            5 => plain(Move::Prepare),
+            6 | 7 => plain(Move::Ready),
+            8 => plain(Move::Recall),
+            9 => ("delay", json!({ "minutes": 10 }), Done::Plain(Move::Delay)),
+            10 | 11 => plain(Move::Collect),
+            12 => plain(Move::Complete),
+            13 => match random.random_range(0..3) {
+                0 => ("cancel", why(json!({})), Done::Cancel { returned: None, refund: None }),
+                1 => (
+                    "cancel",
+                    why(json!({ "returned": [] })),
+                    Done::Cancel { returned: Some(BTreeMap::new()), refund: None },
+                ),
+                _ => {
+                    let part = random.random_range(0..=total);
+                    let body = why(json!({ "refund": yuan(part) }));
+                    ("cancel", body, Done::Cancel { returned: None, refund: Some(part) })
+                }
+            },
+            14 => {
+                let part = random.random_range(1..=total.max(1));
+                ("refunds", why(json!({ "amount": yuan(part) })), Done::Refund(Some(part)))
+            }
+            _ => ("refunds", why(json!({})), Done::Refund(None)),
+        };
+        let answer = member.post(&format!("/orders/{order}/{path}"), &body).await;
+        if world.answered(path, &answer) {
+            world.model.borrow_mut().moved(&order, done);
+        }
+    }
+}
+
+fn yuan(fen: i64) -> String {
+    format!("{}.{:02}", fen / 100, fen % 100)
+}
+
+/// A gateway that tells of payments late, twice, at once and wrongly.
+async fn collect_money(world: &World<'_>, mut random: StdRng) {
+    for step in 0..STEPS {
+        let (order, _, total) = world.pick(&mut random).await;
+        let wrong = random.random_bool(0.1);
+        let amount = if wrong || total == 0 { total + 1 } else { total };
+        let confirmation = Confirmation {
+            order: OrderId(order.parse().unwrap()),
+            gateway: "sandbox",
+            // Now and then a second transaction for the same order; the same number for every repeat.
+            transaction: if random.random_bool(0.15) { format!("{order}-{step}") } else { format!("{order}-{wrong}") },
+            amount: yuan(amount).parse::<Money>().unwrap(),
+        };
+        let times = random.random_range(1..=3);
+        let told = (0..times).map(|time| {
+            let app = if time % 2 == 0 { &world.app } else { &world.other };
+            let (app, confirmation) = (app.app.clone(), confirmation.clone());
+            actix_web::rt::task::spawn_blocking(move || {
+                let now = app.clock.now();
+                app.store.write(MerchantId(1), |tx| confirm(tx, &confirmation, now))
+            })
+        });
+        for settled in join_all(told).await {
+            let mut model = world.model.borrow_mut();
+            model.operations += 1;
+            match settled.unwrap() {
+                Ok(settled) => model.confirmed(&order, settled, amount),
+                Err(error) => model.expect(false, || format!("a payment of {order}: {error}")),
+            }
+        }
+    }
+}
+
+/// The clock goes on, and the timers of both instances run at the same moment.
+async fn let_time_pass(world: &World<'_>, mut random: StdRng) {
+    for _ in 0..STEPS / 2 {
+        let by = TimeDelta::seconds(random.random_range(1..200));
+        world.app.clock.advance(by);
+        world.other.clock.advance(by);
+        let run = |app: &TestApp| {
+            let app = app.app.clone();
+            actix_web::rt::task::spawn_blocking(move || app.jobs.run(app.clock.now()))
+        };
+        let (here, there) = tokio::join!(run(world.app), run(world.other));
+        world.model.borrow_mut().operations += here.unwrap() + there.unwrap();
+        tokio::time::sleep(Duration::from_millis(random.random_range(1..80))).await;
+    }
+}
