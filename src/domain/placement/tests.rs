@@ -67,6 +67,11 @@ fn request(lines: &[(GoodsId, i64)]) -> Placement {
     }
 }
 
+/// Carts are digits in a table.
+fn cart(digit: &str) -> CartId {
+    CartId(Uuid::from_u128(digit.parse().expect("a digit")))
+}
+
 fn show(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Placed(order) => format!("placed {} {}", order.total, order.state),
@@ -125,8 +130,16 @@ fn check(table: &str) {
                     );
                 }
             }
+            "points" => {
+                let balance = rest.parse().expect("points");
+                facts.points.insert(CustomerId(Uuid::nil()), Points { account: AccountId(Uuid::nil()), balance });
+            }
+            "placed" => {
+                facts.placed_carts.insert((CustomerId(Uuid::nil()), cart(rest)), OrderId(Uuid::nil()));
+            }
             "shop" => match rest.split_once('=').unwrap_or((rest, "")) {
                 ("paused", _) => facts.shop.paused = true,
+                ("points_per_yuan", points) => facts.shop.points_per_yuan = points.parse().expect("points"),
                 ("minimum", amount) => facts.shop.minimum_amount = money(amount),
                 ("free_freight_from", amount) => facts.shop.free_freight_from = Some(money(amount)),
                 ("clock", now) => facts.shop.local_time = time(now),
@@ -156,6 +169,8 @@ fn check(table: &str) {
                         ("dine", _) => request.fulfilment = Fulfilment::DineIn { table: "A3".into() },
                         ("delivery", _) => request.fulfilment = Fulfilment::Delivery(AddressId(Uuid::nil())),
                         ("stranger", _) => request.customer_id = CustomerId(Uuid::max()),
+                        ("points", points) => request.points = points.parse().expect("points"),
+                        ("cart", name) => request.cart = Some(cart(name)),
                         ("expect", total) => request.expected_total = Some(money(total)),
                         (other, _) => panic!("unknown option {other}"),
                     }
@@ -299,6 +314,71 @@ fn deadlines_follow_the_state() {
     assert_eq!(
         deadlines.collect::<Vec<_>>(),
         [(Some(facts.now + TimeDelta::minutes(15)), None), (None, Some(facts.now + TimeDelta::minutes(10)))]
+    );
+}
+
+#[test]
+fn points_pay_for_earlier_orders_first() {
+    check(
+        "stock A=9@10
+         points 1500
+         order A:1 points=1 -> no points taken",
+    );
+    check(
+        "stock A=9@10
+         shop points_per_yuan=100
+         points 1500
+         order A:1 points=1001 -> too many points 1001/1000
+         order A:1 points=1000 -> placed 0.00 pending_accept
+         order A:1 points=501 -> too few points 500/501
+         order A:1 points=499 expect=5.01 -> placed 5.01 pending_payment
+         order A:1 points=2 -> too few points 1/2
+         order A:1 points=1 stranger -> too few points 0/1
+         order A:1 points=1 delivery -> placed 14.99 pending_payment",
+    );
+}
+
+#[test]
+fn points_are_worth_whole_fen_and_never_more_than_the_order() {
+    check(
+        "stock A=9@0.50
+         shop points_per_yuan=1
+         points 9
+         order A:1 points=1 -> placed 0.00 pending_accept
+         order A:1 points=2 -> too many points 2/1",
+    );
+    check(
+        "stock A=9@1
+         shop points_per_yuan=300
+         points 999
+         order A:1 points=2 -> placed 1.00 pending_payment
+         order A:1 points=3 -> placed 0.99 pending_payment",
+    );
+}
+
+#[test]
+fn a_refused_order_spends_nothing() {
+    check(
+        "stock A=1@10
+         shop points_per_yuan=100
+         points 500
+         order A:2 points=500 -> out of stock A 1/2
+         order A:1 points=500 expect=4 -> price changed 4.00 to 5.00
+         order A:1 points=500 -> placed 5.00 pending_payment",
+    );
+}
+
+#[test]
+fn a_cart_is_placed_once() {
+    check(
+        "stock A=9@10
+         placed 1
+         order A:1 cart=1 -> cart placed
+         order A:1 cart=1 stranger -> placed 10.00 pending_payment
+         order A:99 cart=2 -> out of stock A 8/99
+         order A:1 cart=2 -> placed 10.00 pending_payment
+         order A:1 cart=2 -> cart placed
+         order A:1 -> placed 10.00 pending_payment",
     );
 }
 
