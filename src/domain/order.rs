@@ -199,6 +199,9 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
     use super::*;
     use crate::domain::UnknownName;
 
@@ -211,6 +214,72 @@ mod tests {
             assert_eq!(method.name().parse(), Ok(*method));
         }
         assert_eq!("paid".parse::<OrderState>(), Err(UnknownName("paid".to_owned())));
+    }
+
+    /// An order of lines (fen a unit, units), with freight and what points take off, both in fen.
+    fn order(lines: &[(u64, u32)], freight: u64, points: u64) -> Order {
+        let line = |(place, (price, count)): (usize, &(u64, u32))| OrderLine {
+            goods_id: GoodsId(i64::try_from(place).expect("few lines")),
+            name: LocalText::new("菜", "dish"),
+            spec: LocalText::new("份", "portion"),
+            price: Money::from_fen(*price),
+            count: *count,
+            returned_count: 0,
+            refunded_count: 0,
+        };
+        let lines: Vec<OrderLine> = lines.iter().enumerate().map(line).collect();
+        let goods_amount: Money = lines.iter().map(OrderLine::amount).sum();
+        let gross = goods_amount + Money::from_fen(freight);
+        let points_amount = Money::from_fen(points).min(gross);
+        Order {
+            id: OrderId(Uuid::nil()),
+            customer_id: CustomerId(Uuid::nil()),
+            state: OrderState::Completed,
+            fulfilment: Fulfilment::Pickup,
+            pay_method: PayMethod::Cash,
+            lines,
+            goods_amount,
+            freight: Money::from_fen(freight),
+            points_used: points,
+            points_amount,
+            total: gross.minus(points_amount).expect("points take off no more than there is"),
+            remark: String::new(),
+            pay_by: None,
+            accept_by: None,
+            paid_at: None,
+            pickup_no: None,
+            promised_at: None,
+            nudged_at: None,
+            placed_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    proptest! {
+        /// Units paid back one after the other, in whatever portions: together they are what was paid, less the freight's share.
+        #[test]
+        fn refunds_by_lines_neither_create_nor_lose(
+            lines in prop::collection::vec((0..100_000_u64, 1..20_u32), 1..6),
+            freight in 0..5_000_u64,
+            points in 0..500_000_u64,
+            portions in prop::collection::vec(1..5_u32, 120),
+        ) {
+            let mut order = order(&lines, freight, points);
+            let (shares, freight_share) = order.shares();
+            prop_assert_eq!(shares.iter().copied().sum::<Money>() + freight_share, order.total);
+            let mut portions = portions.into_iter();
+            let mut back = Money::ZERO;
+            for place in 0..order.lines.len() {
+                while order.lines[place].refunded_count < order.lines[place].count {
+                    let line = &order.lines[place];
+                    let units = portions.next().unwrap_or(1).min(line.count - line.refunded_count);
+                    back = back + order.worth_of(&[(line.goods_id, units)]).expect("the line has these units");
+                    order.lines[place].refunded_count += units;
+                }
+                let line = &order.lines[place];
+                prop_assert_eq!(order.worth_of(&[(line.goods_id, 1)]), None, "nothing is left of a line paid back");
+            }
+            prop_assert_eq!(back + freight_share, order.total);
+        }
     }
 
     #[test]
