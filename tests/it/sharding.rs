@@ -8,8 +8,15 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use diesel::connection::SimpleConnection;
-use rowlock::domain::MerchantId;
+use rowlock::domain::moves::{Actor, Reason};
+use rowlock::domain::placement::Placement;
+use rowlock::domain::staff::Role;
+use rowlock::domain::{MerchantId, OrderId, StaffId};
+use rowlock::error::Error;
 use rowlock::placement::{Outcome, Point};
+use rowlock::service::orders::{self, Cancelling, Refunding};
+use rowlock::service::payments::{Confirmation, confirm};
+use rowlock::store::Tx;
 use serde_json::json;
 
 use crate::harness::{Setup, TestApp, TestDatabase, cluster, connect, noon, order, placement, words};
@@ -59,6 +66,12 @@ fn partitioned() -> TestDatabase {
     database
 }
 
+/// The partitions that the service's open transactions have locked.
+const LOCKED: &str = "SELECT DISTINCT c.relname::text AS value FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+     JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE c.relispartition AND c.relkind = 'r' AND a.application_name = 'rowlock' AND a.state = 'idle in transaction'
+         AND a.datname = current_database() ORDER BY 1";
+
 #[actix_web::test]
 async fn an_order_touches_its_merchants_partition_only() {
     let database = partitioned();
@@ -67,11 +80,7 @@ async fn an_order_touches_its_merchants_partition_only() {
     let record = Arc::clone(&touched);
     let probe = Arc::new(move |point| {
         if point == Point::Written {
-            let locked = "SELECT DISTINCT c.relname::text AS value FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-                 JOIN pg_stat_activity a ON a.pid = l.pid
-                 WHERE c.relispartition AND c.relkind = 'r' AND a.application_name = 'rowlock' AND a.state = 'idle in transaction'
-                     AND a.datname = current_database() ORDER BY 1";
-            *record.lock().unwrap() = words(&mut connect(&url), locked);
+            *record.lock().unwrap() = words(&mut connect(&url), LOCKED);
         }
     });
     let app = TestApp::with(Setup { probe: Some(probe), database: Some(Arc::new(database)), ..Setup::default() });
@@ -97,6 +106,59 @@ async fn an_order_touches_its_merchants_partition_only() {
     assert!(partitions.len() > 1, "merchants live apart: {partitions:?}");
 }
 
+/// The moves of an order's life, with points, grants, money and pickup numbers, live where the order does.
+#[actix_web::test]
+async fn moves_touch_their_merchants_partition_only() {
+    let database = partitioned();
+    database
+        .conn()
+        .batch_execute(
+            "UPDATE merchants SET points_per_yuan = 100, points_earned_per_yuan = 1, points_earned_on = 'paid';
+             UPDATE goods SET grant_kind = 'votes', grant_per_unit = 1",
+        )
+        .unwrap();
+    let app = TestApp::with(Setup { database: Some(Arc::new(database)), ..Setup::default() });
+    let now = app.clock.now();
+    let mut partitions = BTreeSet::new();
+    for merchant in 1..=3 {
+        let alice = app.customer_of(merchant, "alice").await;
+        let id = MerchantId(merchant);
+        // More often than a prepared statement needs for its plan to become generic.
+        for number in 0..7 {
+            let placed = alice.place(&number.to_string(), &order(&[(merchant * 10 + 1, 1)])).await;
+            let order = OrderId(crate::moves::id(&placed.json()).parse().unwrap());
+            let mut step = |work: &dyn Fn(&mut Tx<'_>) -> Result<(), Error>| {
+                let url = app.database.url.clone();
+                let locked = app.app.store.write(id, |tx| {
+                    work(tx)?;
+                    Ok::<_, Error>(words(&mut connect(&url), LOCKED))
+                });
+                for table in locked.unwrap() {
+                    let suffix = table.rsplit_once('_').unwrap().1.to_owned();
+                    partitions.insert((merchant, suffix));
+                }
+            };
+            let payment = Confirmation {
+                order,
+                gateway: "sandbox",
+                transaction: number.to_string(),
+                amount: "10.00".parse().unwrap(),
+            };
+            step(&|tx| confirm(tx, &payment, now).map(drop));
+            let by = Actor::Timer;
+            step(&|tx| orders::accept(tx, order, by, Some(5), now).map(drop));
+            let manager = Actor::Staff(StaffId(uuid::Uuid::nil()), Role::Manager);
+            let some = Refunding::Amount("1.00".parse().unwrap());
+            step(&|tx| orders::refund(tx, order, &some, manager, &Reason::BadQuality.into(), now).map(drop));
+            step(&|tx| {
+                orders::cancel(tx, order, manager, &Reason::Closing.into(), &Cancelling::default(), now).map(drop)
+            });
+        }
+    }
+    let merchants: BTreeSet<i64> = partitions.iter().map(|(merchant, _)| *merchant).collect();
+    assert_eq!((partitions.len(), merchants.len()), (3, 3), "one partition a merchant: {partitions:?}");
+}
+
 /// The statements that the server logged for one database.
 fn logged(database: &str) -> Vec<String> {
     let log = fs::read_to_string(cluster().cluster.dir().join("server.log")).unwrap();
@@ -115,15 +177,16 @@ async fn every_statement_of_an_order_names_its_merchant_and_their_number_is_cons
     let name = database.name.clone();
     let app = TestApp::with(Setup { database: Some(Arc::new(database)), ..Setup::default() });
     let alice = app.customer_id("alice").await;
+    let logged_since = |before: usize| -> Vec<String> {
+        // The settings of new connections are no part of the transaction.
+        logged(&name)[before..].iter().filter(|statement| !statement.starts_with("SET ")).cloned().collect()
+    };
     let place = |orders: &[(&str, &[(i64, i64)])]| {
         let before = logged(&name).len();
         let group: Vec<_> = orders.iter().map(|(key, lines)| placement(alice, key, lines)).collect();
         let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), noon()).unwrap();
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Outcome::Placed(_)))), "{outcomes:?}");
-        // The settings of new connections are no part of the transaction.
-        let is_setting = |statement: &&String| statement.starts_with("SET ");
-        let after = logged(&name);
-        after[before..].iter().filter(|statement| !is_setting(statement)).cloned().collect::<Vec<_>>()
+        logged_since(before)
     };
     let one = place(&[("a", &[(1, 1)])]);
     let five_lines = place(&[("b", &[(5, 1), (4, 2), (3, 3), (2, 4), (1, 5)])]);
@@ -137,6 +200,31 @@ async fn every_statement_of_an_order_names_its_merchant_and_their_number_is_cons
     assert_eq!(beginnings(&one), beginnings(&five_lines), "whatever the number of lines");
     assert_eq!(beginnings(&one), beginnings(&forty), "whatever the number of orders");
     assert_eq!(one.len(), 7, "{one:#?}");
+
+    // Points cost a lock, an entry and an update more, whoever spends them.
+    let bob = app.customer_id("bob").await;
+    app.execute(
+        "UPDATE merchants SET points_per_yuan = 100;
+         INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
+             SELECT 1, id, 'points', id, 1000, created_at FROM customers;
+         INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
+             SELECT 1, id, 'correction gift', 1000, 1000, 'test', created_at FROM accounts",
+    );
+    let spend = |keys: &[String]| {
+        let before = logged(&name).len();
+        let who = |number: usize| if number.is_multiple_of(2) { alice } else { bob };
+        let group: Vec<_> = keys
+            .iter()
+            .enumerate()
+            .map(|(number, key)| Placement { points: 3, ..placement(who(number), key, &[(3, 1)]) })
+            .collect();
+        let outcomes = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), noon()).unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Outcome::Placed(_)))), "{outcomes:?}");
+        logged_since(before)
+    };
+    let keys: Vec<String> = (0..40).map(|number| format!("p{number}")).collect();
+    let (lone, many) = (spend(&keys[..1]), spend(&keys[1..]));
+    assert_eq!((lone.len(), many.len()), (10, 10), "{lone:#?}");
 
     for statement in one.iter().chain(&forty).filter(|statement| statement.starts_with(['S', 'I', 'U', 'D'])) {
         assert!(statement.contains("merchant_id") || statement.contains("merchants.id ="), "{statement}");
