@@ -3,6 +3,7 @@
 //! Contract: deadlines stand in rows, so a restart loses none. Any instance may run any job: due rows are found by a plain read over all
 //! merchants and claimed one merchant at a time, each in a transaction of its own that locks (skipping what is locked) and looks again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -80,9 +81,14 @@ const JOBS: [Job; 4] = [
 
 impl Due {
     fn run(&self, now: DateTime<Utc>) -> usize {
+        // One that panics has broken its own transaction, and none of the others.
+        let done = |job: fn(&Self, DateTime<Utc>) -> Result<usize, Error>| {
+            catch_unwind(AssertUnwindSafe(|| job(self, now)))
+                .unwrap_or_else(|_| Err(Error::Internal("it panicked".to_owned())))
+        };
         JOBS.iter()
             .map(|(name, job)| {
-                job(self, now).unwrap_or_else(|error| {
+                done(*job).unwrap_or_else(|error| {
                     self.failed(name, &error);
                     0
                 })
@@ -103,6 +109,8 @@ impl Due {
             for (merchant, order) in &overdue {
                 match self.store.write(*merchant, |tx| service::orders::time_out(tx, *order, now)) {
                     Ok(is_moved) => moved += usize::from(is_moved),
+                    // Without a database the others would fail, too, each after its time.
+                    Err(error @ Error::Unavailable(_)) => return Err(error),
                     Err(error) => self.failed("time_out", &error),
                 }
             }
