@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::extract::{Body, Customer, Key, OrderPath, line, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
-use super::view::{OrderView, ReasonFields, optional_amount, pay_method};
+use super::view::{EventView, OrderView, ReasonFields, optional_amount, pay_method};
 use super::{read, write};
 use crate::App;
 use crate::clock::uuid_at;
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::placement::Outcome;
 use crate::service;
 use crate::service::orders::Cancelling;
-use crate::store::orders;
+use crate::store::{moves, orders};
 
 // Its serialization is what an idempotency key stands for: a field added later must not be serialized when it is absent.
 /// What to order, how to get it and how to pay it.
@@ -175,12 +175,20 @@ pub(super) async fn place_order(
     Ok(response.json(OrderView::from(order)))
 }
 
+/// An order with what happened to it since it was placed.
+#[derive(Serialize, ToSchema)]
+struct OrderWithHistory {
+    #[serde(flatten)]
+    order: OrderView,
+    history: Vec<EventView>,
+}
+
 /// One order of the customer.
 #[utoipa::path(
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
-    responses((status = 200, body = OrderView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = OrderWithHistory), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/merchants/{m}/orders/{id}")]
 pub(super) async fn show_order(
@@ -191,8 +199,13 @@ pub(super) async fn show_order(
 ) -> Result<HttpResponse, Error> {
     let id = OrderId(path.id);
     req.extensions_mut().insert(AboutOrder(id));
-    let order = read(&app, who.merchant, move |conn| Ok(orders::find(conn, who.merchant, who.id, id)?)).await?;
-    Ok(HttpResponse::Ok().json(OrderView::from(order.ok_or(Error::NotFound)?)))
+    let (order, history) = read(&app, who.merchant, move |conn| {
+        let order = orders::find(conn, who.merchant, who.id, id)?.ok_or(Error::NotFound)?;
+        Ok((order, moves::history(conn, who.merchant, id)?))
+    })
+    .await?;
+    let history = history.into_iter().map(EventView::for_customer).collect();
+    Ok(HttpResponse::Ok().json(OrderWithHistory { order: order.into(), history }))
 }
 
 /// Calls an order off: while it is not paid, or, where the merchant allows it, not accepted yet.

@@ -9,9 +9,10 @@ use uuid::Uuid;
 use super::extract::text;
 use crate::domain::LocalText;
 use crate::domain::money::Money;
-use crate::domain::moves::{Reason, Why};
+use crate::domain::moves::{Move, Reason, Why};
 use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
 use crate::error::Error;
+use crate::store::moves::EventRow;
 
 /// A text in both languages.
 #[derive(Serialize, ToSchema)]
@@ -244,5 +245,67 @@ impl From<Order> for OrderView {
             nudged_at: order.nudged_at,
             placed_at: order.placed_at,
         }
+    }
+}
+
+fn moves() -> Object {
+    names(Move::ALL.iter().map(|made| made.name()).collect())
+}
+
+/// A move of an order, as its history tells it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderEvent)]
+pub(super) struct EventView {
+    /// From one, without gaps.
+    seq: i32,
+    /// What was done.
+    #[schema(schema_with = moves)]
+    #[serde(rename = "move")]
+    made: String,
+    #[schema(schema_with = order_state)]
+    from: String,
+    #[schema(schema_with = order_state)]
+    to: String,
+    /// Who did it: `customer`, `timer`, `gateway`, or `staff`, for the staff themselves with the member's id.
+    actor: String,
+    /// Why, as a code and in words.
+    reason: Option<WhyView>,
+    happened_at: DateTime<Utc>,
+}
+
+/// Why something was done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Why)]
+struct WhyView {
+    code: &'static str,
+    words: Text,
+    /// What was said with it.
+    note: Option<String>,
+}
+
+impl EventView {
+    /// For the staff, who may know which of them it was.
+    pub(super) fn for_staff(row: EventRow) -> Self {
+        let why = |reason: Reason| {
+            let (zh, en) = reason.words();
+            WhyView { code: reason.name(), words: Text::new(zh.to_owned(), en.to_owned()), note: row.note.clone() }
+        };
+        Self {
+            reason: row.reason.as_deref().and_then(|reason| reason.parse().ok()).map(why),
+            seq: row.seq,
+            made: row.made,
+            from: row.from,
+            to: row.to,
+            actor: row.actor,
+            happened_at: row.happened_at,
+        }
+    }
+
+    /// For the customer, whom the staff's names do not concern.
+    pub(super) fn for_customer(mut row: EventRow) -> Self {
+        if let Some(end) = row.actor.find(' ') {
+            row.actor.truncate(end);
+        }
+        Self::for_staff(row)
     }
 }

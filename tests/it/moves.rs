@@ -71,7 +71,9 @@ async fn a_cash_order_from_table_to_till() {
     7 collect ready -> ready by staff
     8 complete ready -> completed by staff
     ");
-    assert_eq!(alice.get(&format!("/orders/{order}")).await.json()["state"], "completed");
+    let seen = alice.get(&format!("/orders/{order}")).await.json();
+    assert_eq!((&seen["state"], &seen["history"][7]["move"]), (&json!("completed"), &json!("complete")));
+    assert_eq!(seen["history"][0]["actor"], "staff", "which of them is theirs");
     let trail = words(&mut app.conn(), "SELECT action AS value FROM staff_actions ORDER BY action");
     assert_eq!(trail, ["accept", "collect", "complete", "delay", "prepare", "ready", "ready", "recall"]);
 }
@@ -228,6 +230,11 @@ async fn a_rejected_order_gives_everything_back() {
     let rejected = cashier.post(&path, &body).await.json();
     assert_eq!(rejected["state"], "rejected");
     assert_eq!((app.stock(1), app.stock(2)), (100, 0));
+    let told = &alice.get(&format!("/orders/{order}")).await.json()["history"][0]["reason"];
+    assert_eq!(
+        (&told["code"], &told["words"]["zh"], &told["note"]),
+        (&json!("sold_out"), &json!("售罄"), &json!("没有大的"))
+    );
     assert_snapshot!(history(&app, &order), @"1 reject pending_accept -> rejected by staff, sold_out: 没有大的");
     // There is none, whatever comes back into stock later.
     let answer = alice.place("more", &crate::harness::order(&[(2, 1)])).await;
