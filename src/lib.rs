@@ -8,6 +8,7 @@ pub mod store;
 pub mod placement;
 pub mod service;
 
+pub mod events;
 pub mod gateway;
 pub mod http;
 
@@ -21,6 +22,8 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::events::Events;
+use crate::events::webhooks::Webhooks;
 use crate::gateway::Login;
 use crate::http::auth::Tokens;
 use crate::http::limits::RateLimits;
@@ -36,6 +39,10 @@ pub struct App {
     pub store: Arc<Store>,
     /// Places orders.
     pub engine: Engine,
+    /// Tells those who listen.
+    pub events: Events,
+    /// Tells merchants' own machines.
+    pub webhooks: Webhooks,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -72,6 +79,13 @@ impl App {
                 Arc::clone(&metrics),
                 parts.clock.clone(),
                 parts.probe,
+            ),
+            events: Events::start(&config.events, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
+            webhooks: Webhooks::new(
+                &config.webhooks,
+                Arc::clone(&store),
+                Arc::clone(&metrics),
+                parts.clock.clone(),
             ),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),

@@ -58,6 +58,14 @@ pub struct Metrics {
     pub lane_panics: Counter,
     /// Transactions run again from the start, by cause.
     pub transaction_retries: Family<CodeLabels, Counter>,
+    /// Events that were given their number.
+    pub events_published: Counter,
+    /// Streams of events that are open.
+    pub event_streams: Gauge,
+    /// Streams of events that were ended because nobody read them.
+    pub event_streams_dropped: Counter,
+    /// Attempts at a webhook, by what became of them: `delivered`, `failed`, `parked`.
+    pub webhook_attempts: Family<CodeLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -78,6 +86,10 @@ impl Default for Metrics {
             commit_seconds: seconds(),
             lane_panics: Counter::default(),
             transaction_retries: Family::default(),
+            events_published: Counter::default(),
+            event_streams: Gauge::default(),
+            event_streams_dropped: Counter::default(),
+            webhook_attempts: Family::default(),
         };
         metrics.registered()
     }
@@ -104,6 +116,10 @@ impl Metrics {
         r.register_with_unit("commit", "Time of a group's commit alone", Unit::Seconds, self.commit_seconds.clone());
         r.register("lane_panics", "Groups that ended in a panic", self.lane_panics.clone());
         r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
+        r.register("events_published", "Events given their number", self.events_published.clone());
+        r.register("event_streams", "Open streams of events", self.event_streams.clone());
+        r.register("event_streams_dropped", "Streams nobody read", self.event_streams_dropped.clone());
+        r.register("webhook_attempts", "Attempts at a webhook, by outcome", self.webhook_attempts.clone());
         self
     }
 

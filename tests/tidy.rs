@@ -18,7 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gateway", &["domain", "config", "metrics"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "gateway", "error", "clock"]),
-    ("http", &["service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
+    ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),
+    ("http", &["events", "service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
 ];
 
 /// Crates that only the named modules may name.

@@ -3,4 +3,6 @@
 //! Contract: a handler's argument says what its caller must be permitted (`Staff<AcceptOrders>`), and whatever changes anything
 //! goes through [`act`](super::staff::act), which leaves it in the trail.
 
+pub(super) mod events;
 pub(super) mod sessions;
+pub(super) mod webhooks;
