@@ -71,6 +71,8 @@ pub struct Config {
     pub events: Events,
     /// Merchants' webhooks.
     pub webhooks: Webhooks,
+    /// Timers.
+    pub jobs: Jobs,
     /// Logging.
     pub log: Log,
 }
@@ -185,29 +187,7 @@ pub enum Locking {
     Optimistic,
 }
 
-/// `[events]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
-pub struct Events {
-    pub notify_ms: u64,
-    pub poll_ms: u64,
-    pub keep_alive_ms: u64,
-    pub patience_ms: u64,
-    pub streams_max: usize,
-    pub merchant_streams_max: usize,
-}
-
-/// `[webhooks]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
-pub struct Webhooks {
-    pub allow_private: bool,
-    pub timeout_ms: u64,
-    pub attempts_max: u32,
-    pub first_wait_ms: u64,
-    pub wait_max_ms: u64,
+        let bounds: [(&str, u64, u64, u64); 41] = [
 }
 
 /// `[log]`
@@ -277,13 +257,16 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 37] = [
+        let bounds: [(&str, u64, u64, u64); 41] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
             ("http.shutdown_seconds", self.http.shutdown_seconds, 1, 300),
             ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
             ("http.customer_requests_burst", self.http.customer_requests_burst.into(), 1, 100_000),
+            ("jobs.interval_ms", self.jobs.interval_ms, 0, 60_000),
+            ("jobs.key_days", self.jobs.key_days.into(), 1, 3_650),
+            ("jobs.event_days", self.jobs.event_days.into(), 1, 3_650),
             ("http.logins_per_minute", self.http.logins_per_minute.into(), 1, 1_000_000),
             ("http.staff_requests_per_second", self.http.staff_requests_per_second.into(), 1, 100_000),
             ("http.staff_logins_per_minute", self.http.staff_logins_per_minute.into(), 1, 100_000),
@@ -311,6 +294,7 @@ impl Config {
             ("events.patience_ms", self.events.patience_ms, 100, 60_000),
             ("events.streams_max", self.events.streams_max as u64, 1, 100_000),
             ("events.merchant_streams_max", self.events.merchant_streams_max as u64, 1, 10_000),
+            ("webhooks.interval_ms", self.webhooks.interval_ms, 0, 60_000),
             ("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 30_000),
             ("webhooks.attempts_max", self.webhooks.attempts_max.into(), 1, 100),
             ("webhooks.first_wait_ms", self.webhooks.first_wait_ms, 100, 3_600_000),

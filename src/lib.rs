@@ -11,6 +11,7 @@ pub mod service;
 pub mod events;
 pub mod gateway;
 pub mod http;
+pub mod jobs;
 
 pub mod clock;
 pub mod config;
@@ -27,6 +28,7 @@ use crate::events::webhooks::Webhooks;
 use crate::gateway::Login;
 use crate::http::auth::Tokens;
 use crate::http::limits::RateLimits;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::store::{Store, Unavailable};
@@ -43,6 +45,8 @@ pub struct App {
     pub events: Events,
     /// Tells merchants' own machines.
     pub webhooks: Webhooks,
+    /// Does what has become due.
+    pub jobs: Jobs,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -81,12 +85,13 @@ impl App {
                 parts.probe,
             ),
             events: Events::start(&config.events, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
-            webhooks: Webhooks::new(
+            webhooks: Webhooks::start(
                 &config.webhooks,
                 Arc::clone(&store),
                 Arc::clone(&metrics),
                 parts.clock.clone(),
             ),
+            jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),

@@ -356,7 +356,7 @@ fn run_audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
     require_migrated(&mut conn)?;
     let mut violations = 0;
     for (check, found) in audit::run(&mut conn).map_err(Failure::of)? {
-        say!("{:9} {:28} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
+        say!("{:9} {:31} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
         for violation in found.iter().take(audit::NAMED_MAX) {
             say!("          merchant {} {}: {}", violation.merchant_id, violation.item, violation.finding);
         }

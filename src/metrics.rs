@@ -56,6 +56,10 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Groups that ended in a panic.
     pub lane_panics: Counter,
+    /// Orders that a deadline has moved.
+    pub orders_timed_out: Counter,
+    /// What a timer could not do, by job.
+    pub job_failures: Family<CodeLabels, Counter>,
     /// Transactions run again from the start, by cause.
     pub transaction_retries: Family<CodeLabels, Counter>,
     /// Events that were given their number.
@@ -85,6 +89,8 @@ impl Default for Metrics {
             group_seconds: seconds(),
             commit_seconds: seconds(),
             lane_panics: Counter::default(),
+            orders_timed_out: Counter::default(),
+            job_failures: Family::default(),
             transaction_retries: Family::default(),
             events_published: Counter::default(),
             event_streams: Gauge::default(),
@@ -115,6 +121,8 @@ impl Metrics {
         r.register_with_unit("group", "Time to commit a group", Unit::Seconds, self.group_seconds.clone());
         r.register_with_unit("commit", "Time of a group's commit alone", Unit::Seconds, self.commit_seconds.clone());
         r.register("lane_panics", "Groups that ended in a panic", self.lane_panics.clone());
+        r.register("orders_timed_out", "Orders that a deadline has moved", self.orders_timed_out.clone());
+        r.register("job_failures", "What a timer could not do, by job", self.job_failures.clone());
         r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
         r.register("events_published", "Events given their number", self.events_published.clone());
         r.register("event_streams", "Open streams of events", self.event_streams.clone());

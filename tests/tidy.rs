@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "gateway", "error", "clock"]),
     ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),
+    ("jobs", &["service", "store", "gateway", "metrics", "error", "clock", "config", "domain"]),
     ("http", &["events", "service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
 ];
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::ledger::{share, split};
 use super::money::Money;
 use super::names::names;
 use super::{CustomerId, GoodsId, LocalText, OrderId};
@@ -164,6 +165,36 @@ pub struct Order {
     pub nudged_at: Option<DateTime<Utc>>,
     /// When it was placed.
     pub placed_at: DateTime<Utc>,
+}
+
+impl Order {
+    /// What is left to pay of each line, in their order, and of the freight, after points have taken off their part of each in
+    /// proportion: together, the total.
+    pub fn shares(&self) -> (Vec<Money>, Money) {
+        let mut weights: Vec<Money> = self.lines.iter().map(OrderLine::amount).collect();
+        weights.push(self.freight);
+        let mut shares = split(self.total, &weights);
+        let freight = shares.pop().unwrap_or_default();
+        (shares, freight)
+    }
+
+    /// What units of lines cost that were not paid back yet, to the fen: all units of all lines together are the total less freight.
+    /// Nothing when the order does not have as many, or goods stand twice.
+    pub fn worth_of(&self, units: &[(GoodsId, u32)]) -> Option<Money> {
+        let (shares, _) = self.shares();
+        let mut worth = Money::ZERO;
+        for (index, (goods, units_of)) in units.iter().enumerate() {
+            if units[..index].iter().any(|(before, _)| before == goods) {
+                return None;
+            }
+            let place = self.lines.iter().position(|line| line.goods_id == *goods)?;
+            let line = &self.lines[place];
+            let upto = line.refunded_count.checked_add(*units_of).filter(|upto| *upto <= line.count)?;
+            let before = share(shares[place], line.refunded_count, line.count);
+            worth = worth + share(shares[place], upto, line.count).minus(before)?;
+        }
+        Some(worth)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! delivery that is due again when its claim has run out: so each is delivered at least once. One failed delivery holds up its
 //! merchant's later ones, and nobody else's.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,8 +30,67 @@ const PUBLISHED_MAX: i64 = 10_000;
 /// What a claim lasts beyond the time a webhook has to answer.
 const MARGIN: TimeDelta = TimeDelta::seconds(30);
 
-/// Delivers to webhooks, when it is called.
+/// Delivers to webhooks: on a thread of its own, because others are slow to answer, until the value is dropped.
 pub struct Webhooks {
+    deliveries: Arc<Deliveries>,
+    thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Webhooks {
+    /// Starts the thread, unless `webhooks.interval_ms` is 0.
+    ///
+    /// # Panics
+    /// When the system gives no thread.
+    pub fn start(config: &config::Webhooks, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let sender = OnceLock::new();
+        let deliveries = Arc::new(Deliveries { config: config.clone(), store, metrics, clock, sender });
+        let interval = Duration::from_millis(config.interval_ms);
+        let thread = (!interval.is_zero()).then(|| {
+            let (stop, stopped) = mpsc::channel();
+            let deliveries = Arc::clone(&deliveries);
+            let run = move || {
+                let mut wait = interval;
+                while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                    // What is left when the time of a round is up is done at once, and what failed is not due yet.
+                    wait = match deliveries.deliver_due(deliveries.clock.now()) {
+                        Ok(0) => interval,
+                        Ok(_) => Duration::ZERO,
+                        Err(error) => {
+                            log::warn!("Cannot deliver to webhooks, and will try again: {error}");
+                            interval
+                        }
+                    };
+                }
+            };
+            let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(run);
+            (stop, thread.expect("the system gives a thread for webhooks"))
+        });
+        Self { deliveries, thread }
+    }
+
+    /// Publishes for merchants with a webhook, and makes the deliveries that are due: one round, of some merchants side by side, and of
+    /// each as many as it takes within the time of one. Returns how many attempts it made. Blocks for as long as webhooks take to answer,
+    /// twice `webhooks.timeout_ms` and a little; not to be called inside a runtime.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        self.deliveries.deliver_due(now)
+    }
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.thread.take() {
+            drop(stop);
+            if thread.join().is_err() {
+                log::error!("The thread of the webhooks had panicked");
+            }
+        }
+    }
+}
+
+struct Deliveries {
     config: config::Webhooks,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
@@ -37,19 +98,8 @@ pub struct Webhooks {
     sender: OnceLock<Sender>,
 }
 
-impl Webhooks {
-    /// Nothing is done before somebody calls [`Webhooks::deliver_due`].
-    pub fn new(config: &config::Webhooks, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { config: config.clone(), store, metrics, clock, sender: OnceLock::new() }
-    }
-
-    /// Publishes for merchants with a webhook, and makes the deliveries that are due: one round, of some merchants side by side, and of
-    /// each as many as it takes within the time of one. Returns how many attempts it made; call it until that is none. Blocks for as
-    /// long as webhooks take to answer, twice `webhooks.timeout_ms` and a little: on a thread of its own, outside any runtime.
-    ///
-    /// # Errors
-    /// When the database does not do its part.
-    pub fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+impl Deliveries {
+    fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
         for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
             publish(&self.store, &self.metrics, &self.clock, merchant)?;
         }

@@ -11,7 +11,9 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::rt::time::timeout;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpRequest};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::auth::Audience;
 use crate::App;
@@ -91,6 +93,12 @@ impl FromRequest for Key {
         };
         ready(key.map(Self))
     }
+}
+
+/// The id of an order in the path.
+#[derive(Deserialize)]
+pub(super) struct OrderPath {
+    pub(super) id: Uuid,
 }
 
 /// How long a body may take to arrive. Who sends it more slowly only holds a connection open.

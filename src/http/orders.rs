@@ -7,20 +7,23 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::extract::{Body, Customer, Key, line, text};
+use super::extract::{Body, Customer, Key, OrderPath, line, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
-use super::read;
-use super::view::{OrderView, optional_amount, pay_method};
+use super::view::{OrderView, ReasonFields, optional_amount, pay_method};
+use super::{read, write};
 use crate::App;
 use crate::clock::uuid_at;
 use crate::config;
 use crate::domain::money::Money;
+use crate::domain::moves::Actor;
 use crate::domain::order::{Fulfilment, PayMethod};
 use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
 use crate::domain::{AddressId, CustomerId, GoodsId, OrderId};
 use crate::error::Error;
 use crate::placement::Outcome;
+use crate::service;
+use crate::service::orders::Cancelling;
 use crate::store::orders;
 
 // Its serialization is what an idempotency key stands for: a field added later must not be serialized when it is absent.
@@ -172,12 +175,6 @@ pub(super) async fn place_order(
     Ok(response.json(OrderView::from(order)))
 }
 
-/// The id of an order in the path.
-#[derive(Deserialize)]
-struct OrderPath {
-    id: Uuid,
-}
-
 /// One order of the customer.
 #[utoipa::path(
     tag = "customers",
@@ -196,6 +193,61 @@ pub(super) async fn show_order(
     req.extensions_mut().insert(AboutOrder(id));
     let order = read(&app, who.merchant, move |conn| Ok(orders::find(conn, who.merchant, who.id, id)?)).await?;
     Ok(HttpResponse::Ok().json(OrderView::from(order.ok_or(Error::NotFound)?)))
+}
+
+/// Calls an order off: while it is not paid, or, where the merchant allows it, not accepted yet.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
+    request_body = ReasonFields,
+    responses(
+        (status = 200, body = OrderView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cancel_not_allowed`"),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
+    ),
+)]
+#[post("/v1/merchants/{m}/orders/{id}/cancel")]
+pub(super) async fn cancel_order(
+    app: Data<App>,
+    req: HttpRequest,
+    who: Customer,
+    path: Path<OrderPath>,
+    body: Body<ReasonFields>,
+) -> Result<HttpResponse, Error> {
+    let (id, why, now) = (OrderId(path.id), body.0.checked()?, app.clock.now());
+    req.extensions_mut().insert(AboutOrder(id));
+    let by = Actor::Customer(who.id);
+    let how = Cancelling::default();
+    let order = write(&app, who.merchant, move |tx| service::orders::cancel(tx, id, by, &why, &how, now)).await?;
+    Ok(HttpResponse::Ok().json(OrderView::from(order)))
+}
+
+/// Asks the restaurant where the order is, at most every five minutes.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
+    responses(
+        (status = 200, body = OrderView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in"),
+        (status = 429, body = ProblemView, content_type = PROBLEM, description = "`nudged_already`"),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
+    ),
+)]
+#[post("/v1/merchants/{m}/orders/{id}/nudge")]
+pub(super) async fn nudge_order(
+    app: Data<App>,
+    req: HttpRequest,
+    who: Customer,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let (id, by, now) = (OrderId(path.id), Actor::Customer(who.id), app.clock.now());
+    req.extensions_mut().insert(AboutOrder(id));
+    let order = write(&app, who.merchant, move |tx| service::orders::nudge(tx, id, by, now)).await?;
+    Ok(HttpResponse::Ok().json(OrderView::from(order)))
 }
 
 const PAGE_ORDERS_MAX: u8 = 100;

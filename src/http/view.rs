@@ -6,9 +6,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
+use super::extract::text;
 use crate::domain::LocalText;
 use crate::domain::money::Money;
+use crate::domain::moves::{Reason, Why};
 use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
+use crate::error::Error;
 
 /// A text in both languages.
 #[derive(Serialize, ToSchema)]
@@ -82,6 +85,37 @@ impl From<AddressSnapshot> for AddressFields {
     }
 }
 
+fn reason() -> Object {
+    names(Reason::ALL.iter().filter(|reason| reason.is_for_people()).map(|reason| reason.name()).collect())
+}
+
+/// Why something is done.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Reason)]
+pub(super) struct ReasonFields {
+    /// The reason's code.
+    #[schema(schema_with = reason)]
+    reason: String,
+    /// Words that go with it, at most 200 characters; needed where the code is `other`.
+    #[serde(default)]
+    note: String,
+}
+
+impl ReasonFields {
+    /// The reason, if people may give it.
+    pub(super) fn checked(&self) -> Result<Why, Error> {
+        let known = self.reason.parse().ok().filter(|reason: &Reason| reason.is_for_people());
+        let reason = known
+            .ok_or_else(|| Error::InvalidField { field: "reason", reason: "there is no such reason".to_owned() })?;
+        let note = text("note", &self.note, 200)?;
+        if reason == Reason::Other && note.is_empty() {
+            let reason = "say why, where the reason is other".to_owned();
+            return Err(Error::InvalidField { field: "note", reason });
+        }
+        Ok(Why { reason, note })
+    }
+}
+
 /// How an order reaches the customer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Fulfilment)]
@@ -122,6 +156,10 @@ struct LineView {
     #[schema(schema_with = amount)]
     price: Money,
     count: u32,
+    /// Units that went back into stock.
+    returned_count: u32,
+    /// Units that were paid back.
+    refunded_count: u32,
     /// Yuan for the line.
     #[schema(schema_with = amount)]
     amount: Money,
@@ -136,6 +174,8 @@ impl From<OrderLine> for LineView {
             spec: line.spec.into(),
             price: line.price,
             count: line.count,
+            returned_count: line.returned_count,
+            refunded_count: line.refunded_count,
         }
     }
 }
@@ -157,15 +197,28 @@ pub(super) struct OrderView {
     /// What the delivery costs.
     #[schema(schema_with = amount)]
     freight: Money,
+    /// Points spent on it.
+    points_used: u64,
+    /// What they take off the price.
+    #[schema(schema_with = amount)]
+    points_amount: Money,
     /// What the customer pays.
     #[schema(schema_with = amount)]
     total: Money,
+    /// The number it is called by, once it is accepted.
+    pickup_no: Option<u32>,
     /// The customer's words: data, never markup.
     remark: String,
     /// Until when it must be paid, if it waits for that.
     pay_by: Option<DateTime<Utc>>,
     /// Until when the restaurant must answer, if it waits for that.
     accept_by: Option<DateTime<Utc>>,
+    /// When its money came in.
+    paid_at: Option<DateTime<Utc>>,
+    /// When the restaurant means to have it ready.
+    promised_at: Option<DateTime<Utc>>,
+    /// When the customer last asked where it is.
+    nudged_at: Option<DateTime<Utc>>,
     placed_at: DateTime<Utc>,
 }
 
@@ -179,10 +232,16 @@ impl From<Order> for OrderView {
             lines: order.lines.into_iter().map(LineView::from).collect(),
             goods_amount: order.goods_amount,
             freight: order.freight,
+            points_used: order.points_used,
+            points_amount: order.points_amount,
             total: order.total,
+            pickup_no: order.pickup_no,
             remark: order.remark,
             pay_by: order.pay_by,
             accept_by: order.accept_by,
+            paid_at: order.paid_at,
+            promised_at: order.promised_at,
+            nudged_at: order.nudged_at,
             placed_at: order.placed_at,
         }
     }

@@ -1,5 +1,10 @@
 //! Use cases: one function each, all of it inside the transaction of its caller.
 
 pub mod demo;
+pub mod orders;
+pub mod payments;
 pub mod people;
 pub mod staff;
+pub mod stock;
+
+mod credits;

@@ -73,6 +73,12 @@ pub fn of_customer(conn: &mut Conn, merchant: MerchantId, customer: CustomerId) 
     rows.into_iter().map(account).collect()
 }
 
+/// As [`of_customer`], inside a transaction: nothing is locked.
+pub fn of_customer_in(tx: &mut Tx<'_>, customer: CustomerId) -> QueryResult<Vec<Account>> {
+    let merchant = tx.merchant;
+    of_customer(tx.conn, merchant, customer)
+}
+
 /// The accounts of a merchant that are nobody's: candidates, waiters.
 pub fn named(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<Account>> {
     let rows: Vec<AccountRow> = accounts::table
@@ -261,6 +267,18 @@ pub fn find_entry(tx: &mut Tx<'_>, account: AccountId, cause: &EntryCause) -> Qu
         .first(tx.conn)
         .optional()?;
     row.map(|(delta, balance)| Ok((delta, units(balance)?))).transpose()
+}
+
+/// How many of the points that an order earned were taken back with parts of its money.
+pub fn taken_back(tx: &mut Tx<'_>, account: AccountId, order: OrderId) -> QueryResult<i64> {
+    let rows: Vec<i64> = entries::table
+        .filter(entries::merchant_id.eq(tx.merchant.0))
+        .filter(entries::account_id.eq(account.0))
+        .filter(entries::order_id.eq(order.0))
+        .filter(entries::cause.like("refund %"))
+        .select(entries::delta)
+        .load(tx.conn)?;
+    Ok(-rows.iter().sum::<i64>())
 }
 
 /// An entry as it is shown.

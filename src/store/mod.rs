@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod payments;
 pub mod people;
 pub mod placing;
+pub mod purge;
 pub mod staff;
 pub mod stock;
 pub mod webhooks;

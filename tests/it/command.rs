@@ -153,10 +153,8 @@ async fn it_serves_stops_and_keeps_its_data() {
     let server = postmaster(&folder.0).unwrap();
 
     let audit = run(&folder.0, &["audit"], &[]);
-    assert!(
-        audit.status.success() && String::from_utf8_lossy(&audit.stdout).contains(&format!("audit: {} checks, 0 violations", CHECKS.len())),
-        "{audit:?}"
-    );
+    let clean = format!("audit: {} checks, 0 violations", CHECKS.len());
+    assert!(audit.status.success() && String::from_utf8_lossy(&audit.stdout).contains(&clean), "{audit:?}");
     let second = run(&folder.0, &["serve"], &[("ROWLOCK_HTTP_PORT", &free_port().to_string())]);
     assert!(sentence(&second).starts_with("another rowlock is using "), "{second:?}");
     let seeded = run(&folder.0, &["seed", "--goods", "1234"], &[]);

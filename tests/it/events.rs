@@ -9,15 +9,13 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use reqwest::Method;
-use rowlock::domain::moves::{Actor, Move};
 use rowlock::domain::{GoodsId, MerchantId, OrderId};
 use rowlock::error::Error;
 use rowlock::placement::Point;
-use rowlock::store::moves::{self, Changes, Made};
 use rowlock::store::{events, outbox};
 use serde_json::{Value, json};
 
-use crate::clients::Answer;
+use crate::clients::{Answer, Staff};
 use crate::command::{Folder, SECRET, Service};
 use crate::harness::{Freezer, PASSWORD, Setup, TestApp, TestDatabase, noon, number, order, until};
 use crate::streams::{Frame, Stream};
@@ -42,16 +40,10 @@ fn id_of(placed: &Answer) -> OrderId {
     OrderId(placed.json()["id"].as_str().unwrap().parse().unwrap())
 }
 
-fn make(app: &TestApp, id: OrderId, made: Move) {
-    app.app
-        .store
-        .write(MerchantId(1), |tx| {
-            let order = moves::lock(tx, id)?.unwrap();
-            let made = Made { made, to: order.state.next(made).unwrap(), by: Actor::Timer, why: None };
-            moves::advance(tx, &order, &made, &Changes::default(), noon())?;
-            Ok::<_, Error>(())
-        })
-        .unwrap();
+async fn make(who: &Staff<'_>, id: OrderId, made: &str) {
+    let body = if ["accept", "delay"].contains(&made) { json!({ "minutes": 20 }) } else { json!({}) };
+    let answer = who.post(&format!("/orders/{id}/{made}"), &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
 fn change_goods(app: &TestApp, merchant: i64, goods: i64) {
@@ -70,9 +62,11 @@ async fn placements_and_moves_arrive_in_order() {
     assert_eq!(begin, 0);
     let alice = app.customer("alice").await;
     let id = id_of(&alice.place("k", &cash(&[(1, 1)])).await);
-    for made in [Move::Accept, Move::Delay, Move::Prepare, Move::Ready, Move::Nudge] {
-        make(&app, id, made);
+    for made in ["accept", "delay", "prepare", "ready"] {
+        make(&owner, id, made).await;
     }
+    let nudged = alice.post(&format!("/orders/{id}/nudge"), &json!({})).await;
+    assert!(nudged.status.is_success(), "{}", nudged.text);
     change_goods(&app, 1, 3);
     change_goods(&app, 2, 101);
     let arrived = stream.events(7).await;
@@ -134,7 +128,7 @@ async fn every_listener_of_two_instances_sees_every_event_once_in_the_same_order
         }));
         for (number, placed_now) in orders.await.iter().enumerate() {
             let id = id_of(placed_now);
-            make(if number % 3 == 0 { &app } else { &other }, id, Move::Accept);
+            make(&owner.at(if number % 3 == 0 { one } else { two }), id, "accept").await;
             placed.insert(id.to_string());
         }
     }

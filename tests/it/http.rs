@@ -305,13 +305,21 @@ async fn the_document_is_the_route_table() {
             );
         }
     }
-    let sources = ["src/http/shop.rs", "src/http/orders.rs", "src/http/ops.rs"]
-        .map(|file| std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
+    let folders = ["src/http", "src/http/admin"].map(|folder| format!("{}/{folder}", env!("CARGO_MANIFEST_DIR")));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let sources: Vec<String> =
+        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let declared: BTreeSet<String> = sources
         .iter()
         .flat_map(|source| source.lines())
         .filter_map(|line| {
-            let (method, rest) = line.strip_prefix("#[")?.split_once("(\"")?;
+            // Declared above its handler, or handed to a macro that declares it.
+            let (method, rest) = match line.trim_start().split_once(", \"/v1/") {
+                Some((name, rest)) if name.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                    ("post", format!("/v1/{rest}"))
+                }
+                _ => line.strip_prefix("#[")?.split_once("(\"").map(|(method, rest)| (method, rest.to_owned()))?,
+            };
             Some(format!("{} {}", method.to_uppercase(), rest.split_once('"')?.0))
         })
         .collect();

@@ -51,6 +51,8 @@ async fn an_order_is_placed_shown_and_listed() {
             "zh": "饺子"
           },
           "price": "9.90",
+          "refunded_count": 0,
+          "returned_count": 0,
           "spec": {
             "en": "special",
             "zh": "特"
@@ -65,15 +67,23 @@ async fn an_order_is_placed_shown_and_listed() {
             "zh": "饺子"
           },
           "price": "10.00",
+          "refunded_count": 0,
+          "returned_count": 0,
           "spec": {
             "en": "small",
             "zh": "小"
           }
         }
       ],
+      "nudged_at": null,
+      "paid_at": null,
       "pay_by": "2026-11-21T04:15:00Z",
       "pay_method": "sandbox",
+      "pickup_no": null,
       "placed_at": "2026-11-21T04:00:00Z",
+      "points_amount": "0.00",
+      "points_used": 0,
+      "promised_at": null,
       "remark": "<b>少辣</b> & \"谢谢\" 🌶",
       "state": "pending_payment",
       "total": "29.80"
@@ -380,7 +390,7 @@ async fn bodies_that_are_no_order() {
     total as number: 400 malformed_body expected_total
     negative total: 400 malformed_body expected_total
     total of a third fen: 400 malformed_body expected_total
-    points: 422 invalid_field points
+    points: 409 points_not_taken points
     negative points: 400 malformed_body points
     long remark: 422 invalid_field remark
     NUL in remark: 422 invalid_field remark

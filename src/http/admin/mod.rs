@@ -4,5 +4,6 @@
 //! goes through [`act`](super::staff::act), which leaves it in the trail.
 
 pub(super) mod events;
+pub(super) mod moves;
 pub(super) mod sessions;
 pub(super) mod webhooks;
