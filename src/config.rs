@@ -187,7 +187,40 @@ pub enum Locking {
     Optimistic,
 }
 
-        let bounds: [(&str, u64, u64, u64); 41] = [
+/// `[events]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Events {
+    pub notify_ms: u64,
+    pub poll_ms: u64,
+    pub keep_alive_ms: u64,
+    pub patience_ms: u64,
+    pub streams_max: usize,
+    pub merchant_streams_max: usize,
+}
+
+/// `[webhooks]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Webhooks {
+    pub interval_ms: u64,
+    pub allow_private: bool,
+    pub timeout_ms: u64,
+    pub attempts_max: u32,
+    pub first_wait_ms: u64,
+    pub wait_max_ms: u64,
+}
+
+/// `[jobs]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Jobs {
+    pub interval_ms: u64,
+    pub key_days: u32,
+    pub event_days: u32,
 }
 
 /// `[log]`

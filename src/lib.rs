@@ -85,12 +85,7 @@ impl App {
                 parts.probe,
             ),
             events: Events::start(&config.events, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
-            webhooks: Webhooks::start(
-                &config.webhooks,
-                Arc::clone(&store),
-                Arc::clone(&metrics),
-                parts.clock.clone(),
-            ),
+            webhooks: Webhooks::start(&config.webhooks, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),

@@ -103,8 +103,7 @@ impl Deliveries {
         for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
             publish(&self.store, &self.metrics, &self.clock, merchant)?;
         }
-        let due =
-            self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_due(conn, now, MERCHANTS_MAX)?))?;
+        let due = self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_due(conn, now, MERCHANTS_MAX)?))?;
         if due.is_empty() {
             return Ok(0);
         }
@@ -184,8 +183,7 @@ impl Deliveries {
     }
 
     fn settle(&self, merchant: MerchantId, claim: &Claim, attempt: &Attempt, now: DateTime<Utc>) -> Result<(), Error> {
-        let is_ours =
-            self.store.write(merchant, |tx| Ok::<_, Error>(webhooks::settle(tx, claim, attempt, now)?))?;
+        let is_ours = self.store.write(merchant, |tx| Ok::<_, Error>(webhooks::settle(tx, claim, attempt, now)?))?;
         let seq = claim.event.seq;
         let code = match attempt {
             Attempt::Delivered { .. } => "delivered",

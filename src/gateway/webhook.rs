@@ -190,8 +190,8 @@ mod tests {
     #[test]
     fn signatures_are_those_of_the_scheme() {
         let secret = Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-        let signature =
-            sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#).expect("a good secret");
+        let signature = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#)
+            .expect("a good secret");
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         for bad in ["", "whsec_?", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
             assert_eq!(sign(&Secret::from(bad.to_owned()), "id", "0", b""), None, "{bad}");

@@ -95,14 +95,7 @@ pub fn publish(tx: &mut Tx<'_>, limit: i64, now: DateTime<Utc>) -> QueryResult<u
     let mut told: Vec<Told> = diesel::delete(outbox::table)
         .filter(outbox::merchant_id.eq(tx.merchant.0))
         .filter(outbox::id.eq_any(&ids))
-        .returning((
-            outbox::id,
-            outbox::kind,
-            outbox::order_id,
-            outbox::goods_id,
-            outbox::state,
-            outbox::happened_at,
-        ))
+        .returning((outbox::id, outbox::kind, outbox::order_id, outbox::goods_id, outbox::state, outbox::happened_at))
         .get_results(tx.conn)?;
     told.sort_unstable_by_key(|row| row.0);
     let merchant = tx.merchant.0;

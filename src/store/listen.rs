@@ -69,7 +69,10 @@ impl Listener {
     /// # Errors
     /// When the connection is lost.
     pub fn heard(&mut self) -> QueryResult<Vec<Notice>> {
-        self.0.notifications_iter().filter_map(|notice| notice.map(|n| parse(&n.channel, &n.payload)).transpose()).collect()
+        self.0
+            .notifications_iter()
+            .filter_map(|notice| notice.map(|n| parse(&n.channel, &n.payload)).transpose())
+            .collect()
     }
 
     /// Whether the server still answers: a connection whose other end has vanished says nothing by itself.
@@ -136,7 +139,9 @@ mod tests {
     #[test]
     fn what_is_none_of_ours_is_not_heard() {
         assert_eq!(parse(EVENTS, "1 42"), Some(Notice::Published(MerchantId(1), 42)));
-        for (channel, payload) in [(OUTBOX, ""), (OUTBOX, "1"), (OUTBOX, "me 1,x"), (EVENTS, "1"), (EVENTS, "x 1"), ("other", "1")] {
+        for (channel, payload) in
+            [(OUTBOX, ""), (OUTBOX, "1"), (OUTBOX, "me 1,x"), (EVENTS, "1"), (EVENTS, "x 1"), ("other", "1")]
+        {
             assert_eq!(parse(channel, payload), None, "{channel} {payload}");
         }
     }

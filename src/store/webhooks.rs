@@ -187,23 +187,26 @@ pub fn page(
     before: Option<i64>,
     limit: i64,
 ) -> QueryResult<Vec<Delivery>> {
-    let mut query = webhook_deliveries::table
-        .inner_join(events::table.on(events::merchant_id.eq(webhook_deliveries::merchant_id).and(events::seq.eq(webhook_deliveries::seq))))
-        .filter(webhook_deliveries::merchant_id.eq(merchant.0))
-        .filter(events::merchant_id.eq(merchant.0))
-        .order(webhook_deliveries::seq.desc())
-        .select((
-            webhook_deliveries::seq,
-            events::kind,
-            webhook_deliveries::state,
-            webhook_deliveries::attempts,
-            webhook_deliveries::due_at,
-            webhook_deliveries::last_status,
-            webhook_deliveries::last_error,
-            webhook_deliveries::delivered_at,
-        ))
-        .limit(limit)
-        .into_boxed();
+    let mut query =
+        webhook_deliveries::table
+            .inner_join(events::table.on(
+                events::merchant_id.eq(webhook_deliveries::merchant_id).and(events::seq.eq(webhook_deliveries::seq)),
+            ))
+            .filter(webhook_deliveries::merchant_id.eq(merchant.0))
+            .filter(events::merchant_id.eq(merchant.0))
+            .order(webhook_deliveries::seq.desc())
+            .select((
+                webhook_deliveries::seq,
+                events::kind,
+                webhook_deliveries::state,
+                webhook_deliveries::attempts,
+                webhook_deliveries::due_at,
+                webhook_deliveries::last_status,
+                webhook_deliveries::last_error,
+                webhook_deliveries::delivered_at,
+            ))
+            .limit(limit)
+            .into_boxed();
     if let Some(state) = state {
         query = query.filter(webhook_deliveries::state.eq(state.to_owned()));
     }

@@ -299,8 +299,7 @@ async fn only_a_merchants_own_staff_listens() {
 
 #[actix_web::test]
 async fn there_are_as_many_streams_as_may_be() {
-    let limits =
-        [("ROWLOCK_EVENTS_MERCHANT_STREAMS_MAX", "2"), ("ROWLOCK_EVENTS_STREAMS_MAX", "3"), LIVELY];
+    let limits = [("ROWLOCK_EVENTS_MERCHANT_STREAMS_MAX", "2"), ("ROWLOCK_EVENTS_STREAMS_MAX", "3"), LIVELY];
     let app = TestApp::with(with(&limits));
     let (owner, stranger) = (app.staff("owner").await, app.staff_of(2, "owner").await);
     let full = (503, "too_many_streams".to_owned());
@@ -320,8 +319,12 @@ async fn who_does_not_read_is_dropped_and_nobody_else_waits() {
     let app = TestApp::with(with(&[NO_POLL, ("ROWLOCK_EVENTS_PATIENCE_MS", "300")]));
     let owner = app.staff("owner").await;
     let mut sleeper = TcpStream::connect(app.address.trim_start_matches("http://")).unwrap();
-    write!(sleeper, "GET /v1/admin/merchants/1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", owner.token)
-        .unwrap();
+    write!(
+        sleeper,
+        "GET /v1/admin/merchants/1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        owner.token
+    )
+    .unwrap();
     let (mut reader, _) = Stream::begin(&owner).await;
     until(|| app.metric(STREAMS) == 2.0).await;
     // Far more than the kernel buffers.
@@ -373,7 +376,9 @@ async fn polling_is_the_net() {
     let owner = app.staff("owner").await;
     let (mut stream, _) = Stream::begin(&owner).await;
     for seq in 1..4 {
-        app.execute("INSERT INTO outbox (merchant_id, goods_id, kind, happened_at) VALUES (1, 2, 'goods_changed', now())");
+        app.execute(
+            "INSERT INTO outbox (merchant_id, goods_id, kind, happened_at) VALUES (1, 2, 'goods_changed', now())",
+        );
         assert_eq!(stream.event().await.0, seq);
     }
 }
@@ -430,7 +435,6 @@ async fn a_service_that_stops_ends_its_streams() {
     assert_eq!(service.wait().code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
 }
-
 
 #[actix_web::test]
 async fn a_stream_is_refused_while_the_service_stops() {

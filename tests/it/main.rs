@@ -23,3 +23,4 @@ mod schema;
 mod sharding;
 mod timers;
 mod twins;
+mod webhooks;
