@@ -4,6 +4,8 @@
 //! delivery that is due again when its claim has run out: so each is delivered at least once. One failed delivery holds up its
 //! merchant's later ones, and nobody else's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -42,8 +44,9 @@ impl Webhooks {
     /// # Panics
     /// When the system gives no thread.
     pub fn start(config: &config::Webhooks, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let sender = OnceLock::new();
-        let deliveries = Arc::new(Deliveries { config: config.clone(), store, metrics, clock, sender });
+        let (sender, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
+        let deliveries = Deliveries { config: config.clone(), store, metrics, clock, sender, is_stopping };
+        let deliveries = Arc::new(deliveries);
         let interval = Duration::from_millis(config.interval_ms);
         let thread = (!interval.is_zero()).then(|| {
             let (stop, stopped) = mpsc::channel();
@@ -52,7 +55,9 @@ impl Webhooks {
                 let mut wait = interval;
                 while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                     // What is left when the time of a round is up is done at once, and what failed is not due yet.
-                    wait = match deliveries.deliver_due(deliveries.clock.now()) {
+                    let round = AssertUnwindSafe(|| deliveries.deliver_due(deliveries.clock.now()));
+                    let round = catch_unwind(round);
+                    wait = match round.unwrap_or_else(|_| Err(Error::Internal("a round panicked".to_owned()))) {
                         Ok(0) => interval,
                         Ok(_) => Duration::ZERO,
                         Err(error) => {
@@ -82,6 +87,8 @@ impl Webhooks {
 impl Drop for Webhooks {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.thread.take() {
+            // What is being sent is waited for, so that it need not be sent again.
+            self.deliveries.is_stopping.store(true, Ordering::Relaxed);
             drop(stop);
             if thread.join().is_err() {
                 log::error!("The thread of the webhooks had panicked");
@@ -96,6 +103,7 @@ struct Deliveries {
     metrics: Arc<Metrics>,
     clock: Clock,
     sender: OnceLock<Sender>,
+    is_stopping: AtomicBool,
 }
 
 impl Deliveries {
@@ -141,7 +149,8 @@ impl Deliveries {
             let attempt = self.attempt(sender, merchant, &claim, now).await;
             self.settle(merchant, &claim, &attempt, now)?;
             made += 1;
-            if !matches!(attempt, Attempt::Delivered { .. }) || begun.elapsed() >= time {
+            let goes_on = matches!(attempt, Attempt::Delivered { .. }) && begun.elapsed() < time;
+            if !goes_on || self.is_stopping.load(Ordering::Relaxed) {
                 return Ok(made);
             }
         }

@@ -18,7 +18,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 
 /// Text as bytes; none when it is not base64, or empty.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || text.len() % 4 != 0 {
+    if text.is_empty() || !text.len().is_multiple_of(4) {
         return None;
     }
     let digits = text.trim_end_matches('=');
