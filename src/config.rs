@@ -67,6 +67,10 @@ pub struct Config {
     pub orders: Orders,
     /// The engine.
     pub placement: Placement,
+    /// How events reach those who listen.
+    pub events: Events,
+    /// Merchants' webhooks.
+    pub webhooks: Webhooks,
     /// Timers.
     pub jobs: Jobs,
     /// Logging.
@@ -183,6 +187,32 @@ pub enum Locking {
     Optimistic,
 }
 
+/// `[events]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Events {
+    pub notify_ms: u64,
+    pub poll_ms: u64,
+    pub keep_alive_ms: u64,
+    pub patience_ms: u64,
+    pub streams_max: usize,
+    pub merchant_streams_max: usize,
+}
+
+/// `[webhooks]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Webhooks {
+    pub interval_ms: u64,
+    pub allow_private: bool,
+    pub timeout_ms: u64,
+    pub attempts_max: u32,
+    pub first_wait_ms: u64,
+    pub wait_max_ms: u64,
+}
+
 /// `[jobs]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -260,7 +290,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 30] = [
+        let bounds: [(&str, u64, u64, u64); 41] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
@@ -291,6 +321,17 @@ impl Config {
             ("placement.queue_orders_max", self.placement.queue_orders_max as u64, 1, 100_000),
             ("placement.queue_merchant_orders_max", self.placement.queue_merchant_orders_max as u64, 1, 100_000),
             ("placement.answer_timeout_ms", self.placement.answer_timeout_ms, 100, 600_000),
+            ("events.notify_ms", self.events.notify_ms, 1, 10_000),
+            ("events.poll_ms", self.events.poll_ms, 100, 60_000),
+            ("events.keep_alive_ms", self.events.keep_alive_ms, 50, 60_000),
+            ("events.patience_ms", self.events.patience_ms, 100, 60_000),
+            ("events.streams_max", self.events.streams_max as u64, 1, 100_000),
+            ("events.merchant_streams_max", self.events.merchant_streams_max as u64, 1, 10_000),
+            ("webhooks.interval_ms", self.webhooks.interval_ms, 0, 60_000),
+            ("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 30_000),
+            ("webhooks.attempts_max", self.webhooks.attempts_max.into(), 1, 100),
+            ("webhooks.first_wait_ms", self.webhooks.first_wait_ms, 100, 3_600_000),
+            ("webhooks.wait_max_ms", self.webhooks.wait_max_ms, self.webhooks.first_wait_ms, 86_400_000),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {

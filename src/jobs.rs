@@ -4,8 +4,8 @@
 //! merchants and claimed one merchant at a time, each in a transaction of its own that locks (skipping what is locked) and looks again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::domain::MerchantId;
 use crate::domain::order::OrderState;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
-use crate::store::{Store, moves, purge};
+use crate::store::{Conn, QueryResult, Store, Tx, events, moves, outbox, purge};
 
 /// Rows a job looks at before it looks again.
 const BATCH: i64 = 200;
@@ -31,7 +32,7 @@ pub struct Jobs {
 impl Jobs {
     /// Starts the thread, unless `jobs.interval_ms` is 0.
     pub fn start(config: &Config, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let due = Arc::new(Due { config: config.jobs.clone(), store, metrics });
+        let due = Arc::new(Due { config: config.jobs.clone(), done_at: Mutex::default(), store, metrics });
         let interval = Duration::from_millis(config.jobs.interval_ms);
         let thread = (!interval.is_zero()).then(|| {
             let (stop, stopped) = mpsc::channel();
@@ -65,35 +66,52 @@ impl Drop for Jobs {
 
 struct Due {
     config: config::Jobs,
+    /// When each job was last done here.
+    done_at: Mutex<[Option<DateTime<Utc>>; JOBS.len()]>,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
 }
 
-/// A job: what it is called in the metrics, and what it does; it returns how much was done.
-type Job = (&'static str, fn(&Due, DateTime<Utc>) -> Result<usize, Error>);
+/// What is done when its time has come.
+struct Job {
+    /// What it is called in the metrics.
+    name: &'static str,
+    /// How long an instance waits before it looks again.
+    every: TimeDelta,
+    /// Does what is due and returns how much that was.
+    work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>,
+}
 
-const JOBS: [Job; 4] = [
-    ("expire", |due, now| due.time_out(OrderState::PendingPayment, now)),
-    ("accept_timeout", |due, now| due.time_out(OrderState::PendingAccept, now)),
-    ("daily_stock", Due::reset_stock),
-    ("purge", Due::purge),
+const JOBS: [Job; 5] = [
+    Job { name: "expire", every: TimeDelta::zero(), work: |due, now| due.time_out(OrderState::PendingPayment, now) },
+    Job {
+        name: "accept_timeout",
+        every: TimeDelta::zero(),
+        work: |due, now| due.time_out(OrderState::PendingAccept, now),
+    },
+    Job { name: "daily_stock", every: TimeDelta::seconds(10), work: Due::reset_stock },
+    Job { name: "purge_keys", every: TimeDelta::minutes(10), work: Due::purge_keys },
+    Job { name: "purge_events", every: TimeDelta::minutes(10), work: Due::purge_events },
 ];
 
 impl Due {
     fn run(&self, now: DateTime<Utc>) -> usize {
-        // One that panics has broken its own transaction, and none of the others.
-        let done = |job: fn(&Self, DateTime<Utc>) -> Result<usize, Error>| {
-            catch_unwind(AssertUnwindSafe(|| job(self, now)))
-                .unwrap_or_else(|_| Err(Error::Internal("it panicked".to_owned())))
-        };
-        JOBS.iter()
-            .map(|(name, job)| {
-                done(*job).unwrap_or_else(|error| {
-                    self.failed(name, &error);
-                    0
-                })
-            })
-            .sum()
+        let mut done = 0;
+        for (index, job) in JOBS.iter().enumerate() {
+            let last = &mut self.done_at.lock().unwrap_or_else(PoisonError::into_inner)[index];
+            if last.is_some_and(|last| now < last + job.every) {
+                continue;
+            }
+            *last = Some(now);
+            // One that panics has broken its own transaction, and none of the others.
+            let result = catch_unwind(AssertUnwindSafe(|| (job.work)(self, now)))
+                .unwrap_or_else(|_| Err(Error::Internal("it panicked".to_owned())));
+            match result {
+                Ok(much) => done += much,
+                Err(error) => self.failed(job.name, &error),
+            }
+        }
+        done
     }
 
     fn failed(&self, job: &'static str, error: &Error) {
@@ -128,13 +146,39 @@ impl Due {
         Ok(0)
     }
 
-    fn purge(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn purge_keys(&self, now: DateTime<Utc>) -> Result<usize, Error> {
         let before = now - TimeDelta::days(self.config.key_days.into());
-        let merchants = self.store.read_any(|conn| purge::with_old_keys(conn, before).map_err(Error::from))?;
-        let mut purged = 0;
-        for merchant in merchants {
-            purged += self.store.write(merchant, |tx| purge::forget_keys(tx, before).map_err(Error::from))?;
+        self.until_nothing_is_left(|conn| purge::with_old_keys(conn, before), |tx| purge::forget_keys(tx, before))
+    }
+
+    fn purge_events(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let before = now - TimeDelta::days(self.config.event_days.into());
+        self.until_nothing_is_left(
+            |conn| events::merchants_to_purge(conn, before, BATCH),
+            |tx| events::purge_events(tx, before, BATCH),
+        )?;
+        self.until_nothing_is_left(
+            |conn| events::merchants_to_purge(conn, before, BATCH),
+            |tx| outbox::purge_outbox(tx, before, BATCH),
+        )
+    }
+
+    /// Does a step for each merchant that is found, again and again, until a round does nothing. Returns how much was done.
+    fn until_nothing_is_left(
+        &self,
+        find: impl Fn(&mut Conn) -> QueryResult<Vec<MerchantId>>,
+        step: impl Fn(&mut Tx<'_>) -> QueryResult<usize>,
+    ) -> Result<usize, Error> {
+        let mut done = 0;
+        loop {
+            let mut of_round = 0;
+            for merchant in self.store.read_any(|conn| find(conn).map_err(Error::from))? {
+                of_round += self.store.write(merchant, |tx| step(tx).map_err(Error::from))?;
+            }
+            if of_round == 0 {
+                return Ok(done);
+            }
+            done += of_round;
         }
-        Ok(purged)
     }
 }

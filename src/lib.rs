@@ -8,6 +8,7 @@ pub mod store;
 pub mod placement;
 pub mod service;
 
+pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod jobs;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::events::Events;
+use crate::events::webhooks::Webhooks;
 use crate::gateway::Login;
 use crate::http::auth::Tokens;
 use crate::http::limits::RateLimits;
@@ -38,6 +41,10 @@ pub struct App {
     pub store: Arc<Store>,
     /// Places orders.
     pub engine: Engine,
+    /// Tells those who listen.
+    pub events: Events,
+    /// Tells merchants' own machines.
+    pub webhooks: Webhooks,
     /// Does what has become due.
     pub jobs: Jobs,
     /// Vouches for customers.
@@ -77,6 +84,8 @@ impl App {
                 parts.clock.clone(),
                 parts.probe,
             ),
+            events: Events::start(&config.events, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
+            webhooks: Webhooks::start(&config.webhooks, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),

@@ -219,6 +219,7 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
             failure = keep_alive(database.cluster.clone()) => return Err(failure),
             () = stop.signal(1) => log::info!("Finishes what was accepted, then stops"),
         }
+        app.events.end_streams();
         drop(handle.stop(true));
         tokio::select! {
             ended = &mut server => ended.map_err(Failure::of)?,
@@ -230,6 +231,7 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
             }
         }
         app.engine.stop();
+        app.events.stop();
         Ok(())
     })?;
     if let Some(cluster) = database.cluster {

@@ -62,6 +62,14 @@ pub struct Metrics {
     pub job_failures: Family<CodeLabels, Counter>,
     /// Transactions run again from the start, by cause.
     pub transaction_retries: Family<CodeLabels, Counter>,
+    /// Events that were given their number.
+    pub events_published: Counter,
+    /// Streams of events that are open.
+    pub event_streams: Gauge,
+    /// Streams of events that were ended because nobody read them.
+    pub event_streams_dropped: Counter,
+    /// Attempts at a webhook, by what became of them: `delivered`, `failed`, `parked`.
+    pub webhook_attempts: Family<CodeLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -84,6 +92,10 @@ impl Default for Metrics {
             orders_timed_out: Counter::default(),
             job_failures: Family::default(),
             transaction_retries: Family::default(),
+            events_published: Counter::default(),
+            event_streams: Gauge::default(),
+            event_streams_dropped: Counter::default(),
+            webhook_attempts: Family::default(),
         };
         metrics.registered()
     }
@@ -112,6 +124,10 @@ impl Metrics {
         r.register("orders_timed_out", "Orders that a deadline has moved", self.orders_timed_out.clone());
         r.register("job_failures", "What a timer could not do, by job", self.job_failures.clone());
         r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
+        r.register("events_published", "Events given their number", self.events_published.clone());
+        r.register("event_streams", "Open streams of events", self.event_streams.clone());
+        r.register("event_streams_dropped", "Streams nobody read", self.event_streams_dropped.clone());
+        r.register("webhook_attempts", "Attempts at a webhook, by outcome", self.webhook_attempts.clone());
         self
     }
 

@@ -18,8 +18,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gateway", &["domain", "config", "metrics"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "gateway", "error", "clock"]),
+    ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),
     ("jobs", &["service", "store", "gateway", "metrics", "error", "clock", "config", "domain"]),
-    ("http", &["service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
+    ("http", &["events", "service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
 ];
 
 /// Crates that only the named modules may name.

@@ -147,6 +147,12 @@ pub enum Error {
     /// As many orders wait as may. Nothing was done.
     #[error("the queue is full")]
     QueueFull,
+    /// As many streams of events are open as may be.
+    #[error("too many streams of events")]
+    TooManyStreams,
+    /// A delivery is not parked, so it cannot be put in again.
+    #[error("the delivery is not parked")]
+    NotParked,
     /// Goods changed between reading and taking, in the optimistic way.
     #[error("goods changed while an order was placed")]
     StockChanged,
@@ -281,6 +287,7 @@ impl Error {
             Self::NothingToCollect => (409, "nothing_to_collect"),
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
+            Self::NotParked => (409, "not_parked"),
             Self::Refused(refusal) => match refusal {
                 Refusal::UnknownGoods(_) | Refusal::UnknownAddress => (422, refusal_code(refusal)),
                 _ => (409, refusal_code(refusal)),
@@ -296,6 +303,7 @@ impl Error {
             Self::NudgedAlready { .. } => (429, "nudged_already"),
             Self::Http(status) => (*status, "bad_request"),
             Self::QueueFull => (503, "queue_full"),
+            Self::TooManyStreams => (503, "too_many_streams"),
             Self::Unavailable(_) | Self::StockChanged => (503, "unavailable"),
             Self::OutcomeUnknown => (503, "outcome_unknown"),
             // Retried as often as allowed and still in somebody's way: come back later.

@@ -85,6 +85,11 @@ impl Error {
             Self::QueueFull => {
                 fixed("排队的订单过多，请稍后重试。", "Too many orders wait; nothing was done, try again shortly.")
             }
+            Self::TooManyStreams => fixed(
+                "实时连接数已达上限，请稍后重试。",
+                "As many streams of events are open as may be; try again shortly, or poll.",
+            ),
+            Self::NotParked => fixed("该推送未处于暂停状态。", "This delivery is not parked."),
             Self::Unavailable(_) | Self::StockChanged => busy(),
             Self::Database(error) if cause(error).is_some() => busy(),
             Self::Database(_) | Self::Internal(_) => {

@@ -1,7 +1,10 @@
-//! What Rowlock asks of the outside: today, who a customer is.
+//! What Rowlock asks of the outside, and tells it: who a customer is, what merchants' webhooks are to know.
 //!
 //! Contract: a gateway knows nothing of the database, and is never called inside a transaction.
 
+pub mod webhook;
+
+mod addresses;
 mod sandbox;
 
 use futures_util::future::BoxFuture;

@@ -64,6 +64,10 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::moves::refund)
         .service(admin::sessions::log_in)
         .service(admin::sessions::me)
+        .service(admin::events::stream_events)
+        .service(admin::events::list_events)
+        .service(admin::webhooks::list_deliveries)
+        .service(admin::webhooks::retry_delivery)
         .service(ops::healthz)
         .service(ops::readyz)
         .service(ops::metrics);

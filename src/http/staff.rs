@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpRequest};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::auth::Audience;
+use super::auth::{Audience, Token};
 use super::extract::{bearer, merchant_of};
 use super::{read, write};
 use crate::App;
@@ -19,6 +19,7 @@ use crate::domain::moves::Actor;
 use crate::domain::staff::{Permission, Role};
 use crate::domain::{MerchantId, StaffId};
 use crate::error::Error;
+use crate::store::staff::Member;
 use crate::store::{Tx, staff};
 
 /// What a handler requires of whoever calls it.
@@ -94,21 +95,41 @@ impl<P: Requires> FromRequest for Staff<P> {
         Box::pin(async move {
             let app = req.app_data::<Data<App>>().expect("the server is built with its App");
             let asked = merchant_of(&req)?;
-            let token = app.tokens.verify(Audience::Staff, bearer(&req)?, app.clock.now())?;
-            if token.merchant != asked {
-                return Err(Error::WrongMerchant);
-            }
-            let id = StaffId(token.subject);
-            app.limits.staff(asked, id)?;
-            let member = read(app, asked, move |conn| Ok(staff::find(conn, asked, id)?)).await?;
-            let member = member.filter(|member| member.is_active && token.issued_at >= member.tokens_from.timestamp());
-            let member = member.ok_or(Error::Unauthenticated)?;
-            if let Some(permission) = P::PERMISSION.filter(|permission| !member.role.has(*permission)) {
-                return Err(Error::Forbidden(permission));
-            }
-            Ok(Self { merchant: asked, id, name: member.name, role: member.role, required: PhantomData })
+            let token = token_for(app, asked, bearer(&req)?)?;
+            app.limits.staff(asked, StaffId(token.subject))?;
+            let member = member_behind(app, token, P::PERMISSION).await?;
+            Ok(Self { merchant: asked, id: member.id, name: member.name, role: member.role, required: PhantomData })
         })
     }
+}
+
+fn token_for(app: &App, asked: MerchantId, token: &str) -> Result<Token, Error> {
+    let token = app.tokens.verify(Audience::Staff, token, app.clock.now())?;
+    if token.merchant == asked { Ok(token) } else { Err(Error::WrongMerchant) }
+}
+
+async fn member_behind(app: &Data<App>, token: Token, permission: Option<Permission>) -> Result<Member, Error> {
+    let (merchant, id) = (token.merchant, StaffId(token.subject));
+    let member = read(app, merchant, move |conn| Ok(staff::find(conn, merchant, id)?)).await?;
+    let member = member.filter(|member| member.is_active && token.issued_at >= member.tokens_from.timestamp());
+    let member = member.ok_or(Error::Unauthenticated)?;
+    match permission.filter(|permission| !member.role.has(*permission)) {
+        Some(permission) => Err(Error::Forbidden(permission)),
+        None => Ok(member),
+    }
+}
+
+/// Whether a token that was good at the beginning of a long answer still permits it.
+///
+/// # Errors
+/// Why it does not; or what kept us from finding out.
+pub(super) async fn still_permitted(
+    app: &Data<App>,
+    asked: MerchantId,
+    token: &str,
+    permission: Permission,
+) -> Result<(), Error> {
+    member_behind(app, token_for(app, asked, token)?, Some(permission)).await.map(|_| ())
 }
 
 /// What one of the staff does, as the trail tells it.

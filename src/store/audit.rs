@@ -226,7 +226,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "nothing_belongs_to_a_stranger",
-        promise: "orders, lines, history, outbox, entries and stock moves belong to a customer, an order, goods of the same merchant",
+        promise: "orders, lines, history, outbox, events, entries and stock moves belong to a customer, an order, goods of the same merchant",
         sql: "SELECT o.merchant_id, 'order ' || o.id AS item, 'no customer ' || o.customer_id AS finding
               FROM orders o WHERE NOT EXISTS
                   (SELECT FROM customers c WHERE c.merchant_id = o.merchant_id AND c.id = o.customer_id)
@@ -248,6 +248,10 @@ pub const CHECKS: &[Check] = &[
               FROM outbox b WHERE b.goods_id IS NOT NULL
                   AND NOT EXISTS (SELECT FROM goods g WHERE g.merchant_id = b.merchant_id AND g.id = b.goods_id)
               UNION ALL
+              SELECT e.merchant_id, 'event ' || e.seq, 'no such order'
+              FROM events e WHERE e.order_id IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM orders o WHERE o.merchant_id = e.merchant_id AND o.id = e.order_id)
+              UNION ALL
               SELECT e.merchant_id, format('entry %s of account %s', e.cause, e.account_id), 'no such order'
               FROM entries e WHERE e.order_id IS NOT NULL
                   AND NOT EXISTS (SELECT FROM orders o WHERE o.merchant_id = e.merchant_id AND o.id = e.order_id)
@@ -255,6 +259,34 @@ pub const CHECKS: &[Check] = &[
               SELECT m.merchant_id, format('stock move %s of goods %s', m.id, m.goods_id), 'no such goods'
               FROM stock_moves m
               WHERE NOT EXISTS (SELECT FROM goods g WHERE g.merchant_id = m.merchant_id AND g.id = m.goods_id)",
+    },
+    Check {
+        name: "events_are_dense",
+        promise: "a merchant's events are numbered without gaps, from the first that is kept to the last number given",
+        sql: "SELECT e.merchant_id, format('events %s to %s', e.first, e.last) AS item,
+                  format('%s of them, the last number given is %s', e.number, coalesce(c.last_seq::text, 'none')) AS finding
+              FROM (SELECT merchant_id, min(seq) AS first, max(seq) AS last, count(*) AS number FROM events GROUP BY merchant_id) e
+              LEFT JOIN event_counters c ON c.merchant_id = e.merchant_id
+              WHERE e.number <> e.last - e.first + 1 OR e.first < 1 OR c.last_seq IS DISTINCT FROM e.last",
+    },
+    Check {
+        name: "orders_events_in_order",
+        promise: "an order's events tell of its placing before anything else, and no event is still in the outbox behind a later one",
+        sql: "SELECT e.merchant_id, 'event ' || e.seq AS item, 'it tells of the placing of order ' || e.order_id || ' too late' AS finding
+              FROM events e
+              WHERE e.kind = 'order_placed' AND EXISTS
+                  (SELECT FROM events f WHERE f.merchant_id = e.merchant_id AND f.order_id = e.order_id AND f.seq < e.seq)
+              UNION ALL
+              SELECT b.merchant_id, 'outbox row ' || b.id, 'the placing of order ' || b.order_id || ' is told of after another event'
+              FROM outbox b JOIN events e ON e.merchant_id = b.merchant_id AND e.order_id = b.order_id
+              WHERE b.kind = 'order_placed'",
+    },
+    Check {
+        name: "deliveries_have_events",
+        promise: "every delivery to a webhook is of an event of the same merchant",
+        sql: "SELECT d.merchant_id, 'delivery ' || d.seq AS item, 'no such event' AS finding
+              FROM webhook_deliveries d
+              WHERE NOT EXISTS (SELECT FROM events e WHERE e.merchant_id = d.merchant_id AND e.seq = d.seq)",
     },
 ];
 

@@ -9,7 +9,9 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod events;
 pub mod ledger;
+pub mod listen;
 pub mod merchants;
 pub mod migrations;
 pub mod moves;
@@ -21,13 +23,14 @@ pub mod placing;
 pub mod purge;
 pub mod staff;
 pub mod stock;
+pub mod webhooks;
 
 mod bulk;
 mod failure;
 mod rows;
 mod schema;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel::Connection;
@@ -47,6 +50,9 @@ pub type DbError = diesel::result::Error;
 /// What a store function returns.
 pub type QueryResult<T> = diesel::QueryResult<T>;
 
+/// Called after the commit of a transaction that told of something; see [`Store::on_told`].
+pub type Told = Arc<dyn Fn(MerchantId) + Send + Sync>;
+
 type Pooled = PooledConnection<ConnectionManager<Conn>>;
 
 /// The way to the database.
@@ -56,6 +62,7 @@ pub struct Store {
     session: Session,
     attempts_max: u32,
     metrics: Arc<Metrics>,
+    told: OnceLock<Told>,
 }
 
 /// The session settings every connection of the service starts with.
@@ -105,7 +112,20 @@ impl Store {
             .connection_customizer(Box::new(session))
             .build(ConnectionManager::new(with_timeouts(url)))
             .map_err(|error| Unavailable(error.to_string()))?;
-        Ok(Self { pool, url: url.to_owned().into(), session, attempts_max: config.attempts_max, metrics })
+        let (url, attempts_max) = (url.to_owned().into(), config.attempts_max);
+        Ok(Self { pool, url, session, attempts_max, metrics, told: OnceLock::new() })
+    }
+
+    /// Has `told` called after every commit whose transaction wrote to the outbox, on the thread that committed: so it must be quick.
+    /// Whoever asks first is the only one.
+    pub fn on_told(&self, told: Told) {
+        let _ = self.told.set(told);
+    }
+
+    fn committed(&self, merchant: MerchantId, has_told: bool) {
+        if let Some(told) = self.told.get().filter(|_| has_told) {
+            told(merchant);
+        }
     }
 
     /// The pool that holds `merchant`'s rows: the only way to a connection that changes any. One server holds every merchant today.
@@ -147,7 +167,10 @@ impl Store {
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.repeated(merchant, || {
-            transaction(&mut *checkout(self.pool_for(merchant))?, Begin::Plain, merchant, &mut work)
+            let (result, has_told) =
+                transaction(&mut *checkout(self.pool_for(merchant))?, Begin::Plain, merchant, &mut work);
+            self.committed(merchant, has_told);
+            result
         })
     }
 
@@ -167,11 +190,12 @@ impl Store {
                 Some(conn) => conn,
                 None => self.connect_own()?,
             };
-            let result = transaction(&mut conn, begin, merchant, &mut work);
+            let (result, has_told) = transaction(&mut conn, begin, merchant, &mut work);
             // A connection that broke is not put back, nor one whose transaction panicked.
             if !AnsiTransactionManager::is_broken_transaction_manager(&mut conn) {
                 own.0 = Some(conn);
             }
+            self.committed(merchant, has_told);
             result
         })
     }
@@ -222,32 +246,36 @@ pub enum Begin {
     WithSavepoint,
 }
 
+/// Runs `work` in a transaction; what comes of it, and whether the outbox has, or may have, something new.
 fn transaction<T, E: Retryable>(
     conn: &mut Conn,
     begin: Begin,
     merchant: MerchantId,
     work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<T, E> {
+) -> (Result<T, E>, bool) {
     let begin = match begin {
         Begin::Plain => "BEGIN",
         Begin::WithSavepoint => "BEGIN; SAVEPOINT begun",
     };
-    AnsiTransactionManager::begin_transaction_sql(conn, begin)?;
-    let mut tx = Tx { conn, merchant, rank: None, is_discarded: false };
+    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(conn, begin) {
+        return (Err(error.into()), false);
+    }
+    let mut tx = Tx { conn, merchant, rank: None, is_discarded: false, has_told: false };
     let result = work(&mut tx);
+    let has_told = tx.has_told;
     if result.is_err() || tx.is_discarded {
         // A rollback fails only with its connection, which then shows as broken; what came before tells why.
         let _ = AnsiTransactionManager::rollback_transaction(conn);
         if result.as_ref().err().and_then(Retryable::cause).is_some_and(Cause::spoils_the_connection) {
             AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
         }
-        return result;
+        return (result, false);
     }
     match AnsiTransactionManager::commit_transaction(conn) {
-        Ok(()) => result,
+        Ok(()) => (result, has_told),
         // Without the commit's answer nobody knows whether it took effect.
-        Err(error) if cause(&error) == Some(Cause::ConnectionLost) => Err(E::from(CommitUnknown)),
-        Err(error) => Err(error.into()),
+        Err(error) if cause(&error) == Some(Cause::ConnectionLost) => (Err(E::from(CommitUnknown)), has_told),
+        Err(error) => (Err(error.into()), false),
     }
 }
 
@@ -297,6 +325,10 @@ pub enum LockRank {
     Account,
     /// The counter of a day's pickup numbers.
     PickupNo,
+    /// The counter of a merchant's events.
+    EventNo,
+    /// A delivery to a merchant's webhook.
+    Delivery,
 }
 
 /// A transaction of one merchant.
@@ -305,6 +337,7 @@ pub struct Tx<'c> {
     merchant: MerchantId,
     rank: Option<LockRank>,
     is_discarded: bool,
+    has_told: bool,
 }
 
 impl Tx<'_> {
@@ -325,6 +358,11 @@ impl Tx<'_> {
     fn enter(&mut self, rank: LockRank) {
         assert!(self.rank < Some(rank), "{rank:?} rows are locked after {:?} rows", self.rank);
         self.rank = Some(rank);
+    }
+
+    /// Notes that the outbox has something new. Whoever writes a row there calls it.
+    fn tell(&mut self) {
+        self.has_told = true;
     }
 
     /// Has the transaction end by a rollback, although its work succeeds: there is nothing to keep, and a rollback need not wait
@@ -348,10 +386,11 @@ impl Tx<'_> {
     /// # Errors
     /// Whatever `work` returns.
     pub fn savepoint<T, E: From<DbError>>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        let (merchant, rank) = (self.merchant, &mut self.rank);
+        let (merchant, rank, has_told) = (self.merchant, &mut self.rank, &mut self.has_told);
         self.conn.transaction(|conn| {
-            let mut inner = Tx { conn, merchant, rank: *rank, is_discarded: false };
+            let mut inner = Tx { conn, merchant, rank: *rank, is_discarded: false, has_told: false };
             let result = work(&mut inner);
+            *has_told |= inner.has_told;
             // Locks taken under a savepoint that stands are held until the transaction ends.
             *rank = inner.rank;
             result

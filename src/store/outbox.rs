@@ -1,12 +1,13 @@
 //! What happened, for whoever must be told: rows written in the transaction that made it happen.
 //!
-//! Placements write theirs in bulk (see `placing`).
+//! Placements write theirs in bulk (see `placing`). Whoever writes one also says so by `Tx::tell`, so that it is published soon (see
+//! `events`).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::schema::outbox;
-use super::{QueryResult, Tx};
+use super::{QueryResult, Tx, events};
 use crate::domain::moves::Move;
 use crate::domain::order::OrderState;
 use crate::domain::{GoodsId, OrderId};
@@ -45,6 +46,7 @@ pub fn tell_of_order(
         | Move::Cancel
         | Move::Recall => "order_moved",
     };
+    tx.tell();
     diesel::insert_into(outbox::table)
         .values((
             outbox::merchant_id.eq(tx.merchant.0),
@@ -59,6 +61,7 @@ pub fn tell_of_order(
 
 /// Tells that goods have changed otherwise than by an order: price, stock, on or off the menu, sold out.
 pub fn tell_of_goods(tx: &mut Tx<'_>, goods: GoodsId, now: DateTime<Utc>) -> QueryResult<()> {
+    tx.tell();
     diesel::insert_into(outbox::table)
         .values((
             outbox::merchant_id.eq(tx.merchant.0),
@@ -68,4 +71,20 @@ pub fn tell_of_goods(tx: &mut Tx<'_>, goods: GoodsId, now: DateTime<Utc>) -> Que
         ))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// Drops rows of this merchant that happened before `before` and that nobody has asked for: at most `limit`. Returns how many.
+pub fn purge_outbox(tx: &mut Tx<'_>, before: DateTime<Utc>, limit: i64) -> QueryResult<usize> {
+    events::lock_counter(tx)?;
+    let ids: Vec<i64> = outbox::table
+        .filter(outbox::merchant_id.eq(tx.merchant.0))
+        .filter(outbox::happened_at.lt(before))
+        .order(outbox::id)
+        .select(outbox::id)
+        .limit(limit)
+        .load(tx.conn)?;
+    diesel::delete(outbox::table)
+        .filter(outbox::merchant_id.eq(tx.merchant.0))
+        .filter(outbox::id.eq_any(ids))
+        .execute(tx.conn)
 }

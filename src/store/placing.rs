@@ -296,6 +296,7 @@ pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryR
     let line_count = lines.goods_id.len();
     assert_eq!(orders.insert(tx.conn)?, placed.len(), "every order is written");
     assert_eq!(lines.insert(tx.conn)?, line_count, "every line is written");
+    tx.tell();
     assert_eq!(outbox.insert(tx.conn)?, placed.len(), "every order is told of");
     Ok(())
 }

@@ -85,6 +85,24 @@ const CORRUPTIONS: &[(&str, &str, &str)] = &[
         "ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey; UPDATE orders SET customer_id = gen_random_uuid()",
         "no customer ",
     ),
+    (
+        "events_are_dense",
+        "INSERT INTO events SELECT merchant_id, id + 1, kind, order_id, goods_id, state, happened_at FROM outbox;
+         INSERT INTO event_counters SELECT 1, max(seq) + 1 FROM events",
+        "events 2 to 3: 2 of them, the last number given is 4",
+    ),
+    (
+        "orders_events_in_order",
+        "INSERT INTO events SELECT merchant_id, 1, 'order_moved', order_id, NULL, 'accepted', happened_at FROM outbox WHERE id = 1;
+         INSERT INTO event_counters VALUES (1, 1)",
+        "outbox row 1: the placing of order ",
+    ),
+    (
+        "deliveries_have_events",
+        "ALTER TABLE webhook_deliveries DROP CONSTRAINT webhook_deliveries_event_fkey;
+         INSERT INTO webhook_deliveries VALUES (1, 7, 'pending', 0, now())",
+        "delivery 7: no such event",
+    ),
 ];
 
 #[actix_web::test]

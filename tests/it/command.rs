@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::clients::Answer;
 use crate::harness::{TestDatabase, number, open_temp_dir, order};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A folder that goes with the test.
 pub(crate) struct Folder(pub(crate) PathBuf);

@@ -205,6 +205,7 @@ impl TestApp {
             ("ROWLOCK_HTTP_STAFF_LOGINS_PER_MINUTE", "100000"),
             // Tests run them when their clock says so.
             ("ROWLOCK_JOBS_INTERVAL_MS", "0"),
+            ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "0"),
             ("ROWLOCK_HTTP_STAFF_REQUESTS_PER_SECOND", "100000"),
         ];
         let variables = limits.iter().chain(&logins).chain(&setup.variables);

@@ -4,12 +4,14 @@
 
 mod clients;
 mod harness;
+mod streams;
 
 mod addresses;
 mod audit;
 mod command;
 mod concurrency;
 mod crashes;
+mod events;
 mod faults;
 mod http;
 mod lanes;
@@ -21,3 +23,4 @@ mod schema;
 mod sharding;
 mod timers;
 mod twins;
+mod webhooks;

@@ -3,5 +3,7 @@
 //! Contract: a handler's argument says what its caller must be permitted (`Staff<AcceptOrders>`), and whatever changes anything
 //! goes through [`act`](super::staff::act), which leaves it in the trail.
 
+pub(super) mod events;
 pub(super) mod moves;
 pub(super) mod sessions;
+pub(super) mod webhooks;

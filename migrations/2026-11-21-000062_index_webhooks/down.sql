@@ -1,0 +1,1 @@
+DROP INDEX merchants_webhook_index;

@@ -1,0 +1,1 @@
+CREATE INDEX merchants_webhook_index ON merchants (id) WHERE webhook_url IS NOT NULL;

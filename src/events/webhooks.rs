@@ -1,0 +1,211 @@
+//! Delivers events to merchants' webhooks.
+//!
+//! Claim (a short transaction, for a while), send (outside any), settle (if it is still ours). Whoever stops in between leaves a
+//! delivery that is due again when its claim has run out: so each is delivered at least once. One failed delivery holds up its
+//! merchant's later ones, and nobody else's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::publish;
+use crate::clock::Clock;
+use crate::config;
+use crate::domain::MerchantId;
+use crate::error::Error;
+use crate::gateway::webhook::{Message, Sender, Undelivered};
+use crate::metrics::{CodeLabels, Metrics};
+use crate::store::Store;
+use crate::store::webhooks::{self, Attempt, Claim};
+
+/// Merchants that are delivered to side by side.
+const MERCHANTS_MAX: i64 = 64;
+/// Merchants whose outbox one round publishes.
+const PUBLISHED_MAX: i64 = 10_000;
+/// What a claim lasts beyond the time a webhook has to answer.
+const MARGIN: TimeDelta = TimeDelta::seconds(30);
+
+/// Delivers to webhooks: on a thread of its own, because others are slow to answer, until the value is dropped.
+pub struct Webhooks {
+    deliveries: Arc<Deliveries>,
+    thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Webhooks {
+    /// Starts the thread, unless `webhooks.interval_ms` is 0.
+    ///
+    /// # Panics
+    /// When the system gives no thread.
+    pub fn start(config: &config::Webhooks, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let (sender, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
+        let deliveries = Deliveries { config: config.clone(), store, metrics, clock, sender, is_stopping };
+        let deliveries = Arc::new(deliveries);
+        let interval = Duration::from_millis(config.interval_ms);
+        let thread = (!interval.is_zero()).then(|| {
+            let (stop, stopped) = mpsc::channel();
+            let deliveries = Arc::clone(&deliveries);
+            let run = move || {
+                let mut wait = interval;
+                while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                    // What is left when the time of a round is up is done at once, and what failed is not due yet.
+                    let round = AssertUnwindSafe(|| deliveries.deliver_due(deliveries.clock.now()));
+                    let round = catch_unwind(round);
+                    wait = match round.unwrap_or_else(|_| Err(Error::Internal("a round panicked".to_owned()))) {
+                        Ok(0) => interval,
+                        Ok(_) => Duration::ZERO,
+                        Err(error) => {
+                            log::warn!("Cannot deliver to webhooks, and will try again: {error}");
+                            interval
+                        }
+                    };
+                }
+            };
+            let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(run);
+            (stop, thread.expect("the system gives a thread for webhooks"))
+        });
+        Self { deliveries, thread }
+    }
+
+    /// Publishes for merchants with a webhook, and makes the deliveries that are due: one round, of some merchants side by side, and of
+    /// each as many as it takes within the time of one. Returns how many attempts it made. Blocks for as long as webhooks take to answer,
+    /// twice `webhooks.timeout_ms` and a little; not to be called inside a runtime.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        self.deliveries.deliver_due(now)
+    }
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.thread.take() {
+            // What is being sent is waited for, so that it need not be sent again.
+            self.deliveries.is_stopping.store(true, Ordering::Relaxed);
+            drop(stop);
+            if thread.join().is_err() {
+                log::error!("The thread of the webhooks had panicked");
+            }
+        }
+    }
+}
+
+struct Deliveries {
+    config: config::Webhooks,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    sender: OnceLock<Sender>,
+    is_stopping: AtomicBool,
+}
+
+impl Deliveries {
+    fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
+            publish(&self.store, &self.metrics, &self.clock, merchant)?;
+        }
+        let due = self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_due(conn, now, MERCHANTS_MAX)?))?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let sender = self.sender()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Unavailable(format!("no runtime for webhooks: {error}")))?;
+        let rounds = runtime.block_on(join_all(due.into_iter().map(|merchant| self.deliver(sender, merchant, now))));
+        // A name that is still being looked up is not waited for.
+        runtime.shutdown_background();
+        let mut made = 0;
+        for round in rounds {
+            made += round?;
+        }
+        Ok(made)
+    }
+
+    fn sender(&self) -> Result<&Sender, Error> {
+        if let Some(sender) = self.sender.get() {
+            return Ok(sender);
+        }
+        let sender = Sender::new(&self.config)
+            .map_err(|error| Error::Unavailable(format!("cannot set up calls to webhooks: {error}")))?;
+        Ok(self.sender.get_or_init(|| sender))
+    }
+
+    /// Delivers what is due of one merchant, one after the other, until one fails or the time is up.
+    async fn deliver(&self, sender: &Sender, merchant: MerchantId, now: DateTime<Utc>) -> Result<usize, Error> {
+        let begun = Instant::now();
+        let time = Duration::from_millis(self.config.timeout_ms);
+        let lease = TimeDelta::milliseconds(i64::try_from(self.config.timeout_ms).unwrap_or(i64::MAX)) + MARGIN;
+        let mut made = 0;
+        loop {
+            let claim = self.store.write(merchant, |tx| Ok::<_, Error>(webhooks::claim(tx, now, lease)?))?;
+            let Some(claim) = claim else { return Ok(made) };
+            let attempt = self.attempt(sender, merchant, &claim, now).await;
+            self.settle(merchant, &claim, &attempt, now)?;
+            made += 1;
+            let goes_on = matches!(attempt, Attempt::Delivered { .. }) && begun.elapsed() < time;
+            if !goes_on || self.is_stopping.load(Ordering::Relaxed) {
+                return Ok(made);
+            }
+        }
+    }
+
+    async fn attempt(&self, sender: &Sender, merchant: MerchantId, claim: &Claim, now: DateTime<Utc>) -> Attempt {
+        let event = &claim.event;
+        let body = json!({
+            "type": event.kind,
+            "timestamp": event.happened_at,
+            "data": {
+                "merchant_id": merchant,
+                "seq": event.seq,
+                "order_id": event.order,
+                "goods_id": event.goods,
+                "state": event.state,
+            },
+        });
+        let id = format!("evt_{merchant}_{}", event.seq);
+        let body = body.to_string().into_bytes();
+        let message = Message { id: &id, url: &claim.url, secret: &claim.secret, body };
+        match sender.send(message, now).await {
+            Ok(status) => Attempt::Delivered { status },
+            Err(undelivered) => self.next_step(claim.attempt, &undelivered, now),
+        }
+    }
+
+    /// Whether there is another attempt, and when.
+    fn next_step(&self, attempt: i32, undelivered: &Undelivered, now: DateTime<Utc>) -> Attempt {
+        let (status, error) = (undelivered.status(), undelivered.to_string());
+        let made = u32::try_from(attempt).unwrap_or_default();
+        // Gone: the merchant wants to hear no more.
+        if status == Some(410) || made >= self.config.attempts_max {
+            return Attempt::Parked { status, error };
+        }
+        let doubled = self.config.first_wait_ms.saturating_mul(1 << made.saturating_sub(1).min(32));
+        let wait = i64::try_from(doubled.min(self.config.wait_max_ms)).expect("at most a day");
+        Attempt::Failed { status, error, again_at: now + TimeDelta::milliseconds(wait) }
+    }
+
+    fn settle(&self, merchant: MerchantId, claim: &Claim, attempt: &Attempt, now: DateTime<Utc>) -> Result<(), Error> {
+        let is_ours = self.store.write(merchant, |tx| Ok::<_, Error>(webhooks::settle(tx, claim, attempt, now)?))?;
+        let seq = claim.event.seq;
+        let code = match attempt {
+            Attempt::Delivered { .. } => "delivered",
+            Attempt::Failed { .. } => "failed",
+            Attempt::Parked { error, .. } => {
+                log::warn!(merchant_id:% = merchant, seq; "A delivery to a webhook is parked: {error}");
+                "parked"
+            }
+        };
+        self.metrics.webhook_attempts.get_or_create(&CodeLabels { code }).inc();
+        if !is_ours {
+            log::warn!(merchant_id:% = merchant, seq; "A delivery to a webhook took longer than its claim");
+        }
+        Ok(())
+    }
+}
