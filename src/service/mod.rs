@@ -3,3 +3,4 @@
 pub mod demo;
 pub mod people;
 pub mod staff;
+pub mod stock;

@@ -96,12 +96,17 @@ pub fn make_move(tx: &mut Tx<'_>, new: &NewMove<'_>, now: DateTime<Utc>) -> Quer
     Ok(true)
 }
 
-/// Declares goods sold out, with that many units set aside, or (none) no longer.
-pub fn set_sold_out(tx: &mut Tx<'_>, goods_id: GoodsId, units: Option<i32>, now: DateTime<Utc>) -> QueryResult<()> {
+/// The units counted now, after what the transaction has put back or moved since it locked the row.
+pub fn units(tx: &mut Tx<'_>, goods_id: GoodsId) -> QueryResult<i32> {
+    goods::table.find((tx.merchant.0, goods_id.0)).select(goods::stock).first(tx.conn)
+}
+
+/// Declares goods sold out, with that many units set aside, or (none) no longer. The row must be locked; whoever calls tells of it.
+pub fn set_sold_out(tx: &mut Tx<'_>, goods_id: GoodsId, units: Option<i32>) -> QueryResult<()> {
     diesel::update(goods::table.find((tx.merchant.0, goods_id.0)))
         .set(goods::sold_out_units.eq(units))
         .execute(tx.conn)?;
-    outbox::tell_of_goods(tx, goods_id, now)
+    Ok(())
 }
 
 /// A stock move as it is shown.
