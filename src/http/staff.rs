@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::auth::Audience;
-use super::extract::{bearer, merchant_of};
+use super::extract::{Admission, bearer, merchant_of};
 use super::{read, write};
 use crate::App;
 use crate::clock::uuid_at;
@@ -19,6 +19,7 @@ use crate::domain::moves::Actor;
 use crate::domain::staff::{Permission, Role};
 use crate::domain::{MerchantId, StaffId};
 use crate::error::Error;
+use crate::store::staff::Member;
 use crate::store::{Tx, staff};
 
 /// What a handler requires of whoever calls it.
@@ -73,6 +74,7 @@ impl Requires for Anything {
 pub(super) struct Staff<P> {
     pub(super) merchant: MerchantId,
     pub(super) id: StaffId,
+    pub(super) login: String,
     pub(super) name: String,
     pub(super) role: Role,
     required: PhantomData<P>,
@@ -91,6 +93,7 @@ impl<P: Requires> FromRequest for Staff<P> {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let req = req.clone();
+        let admit = Admission::await_in(&req);
         Box::pin(async move {
             let app = req.app_data::<Data<App>>().expect("the server is built with its App");
             let asked = merchant_of(&req)?;
@@ -101,12 +104,15 @@ impl<P: Requires> FromRequest for Staff<P> {
             let id = StaffId(token.subject);
             app.limits.staff(asked, id)?;
             let member = read(app, asked, move |conn| Ok(staff::find(conn, asked, id)?)).await?;
-            let member = member.filter(|member| member.is_active && token.issued_at >= member.tokens_from.timestamp());
+            let member = member.filter(|member| member.is_active && token.tokens_from == Some(member.tokens_from));
             let member = member.ok_or(Error::Unauthenticated)?;
             if let Some(permission) = P::PERMISSION.filter(|permission| !member.role.has(*permission)) {
                 return Err(Error::Forbidden(permission));
             }
-            Ok(Self { merchant: asked, id, name: member.name, role: member.role, required: PhantomData })
+            // Without a body nobody waits for it.
+            let _ = admit.send(true);
+            let Member { login, name, role, .. } = member;
+            Ok(Self { merchant: asked, id, login, name, role, required: PhantomData })
         })
     }
 }

@@ -128,9 +128,10 @@ pub const CHECKS: &[Check] = &[
               FROM order_events e
               WHERE NOT EXISTS (SELECT FROM orders o WHERE o.merchant_id = e.merchant_id AND o.id = e.order_id)
               UNION ALL
-              SELECT b.merchant_id, 'outbox row ' || b.id, 'no such order'
+              SELECT b.merchant_id, 'outbox row ' || b.id, 'no such order or goods'
               FROM outbox b
               WHERE NOT EXISTS (SELECT FROM orders o WHERE o.merchant_id = b.merchant_id AND o.id = b.order_id)
+                  AND NOT EXISTS (SELECT FROM goods g WHERE g.merchant_id = b.merchant_id AND g.id = b.goods_id)
               UNION ALL
               SELECT m.merchant_id, format('stock move %s of goods %s', m.id, m.goods_id), 'no such goods'
               FROM stock_moves m

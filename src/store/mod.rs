@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod catalog;
 pub mod ledger;
+pub mod menu;
 pub mod merchants;
 pub mod migrations;
 pub mod moves;
@@ -18,6 +19,7 @@ pub mod outbox;
 pub mod payments;
 pub mod people;
 pub mod placing;
+pub mod settings;
 pub mod staff;
 pub mod stock;
 
