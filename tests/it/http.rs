@@ -305,8 +305,13 @@ async fn the_document_is_the_route_table() {
             );
         }
     }
-    let sources = ["src/http/shop.rs", "src/http/orders.rs", "src/http/ops.rs"]
-        .map(|file| std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
+    let sources: Vec<String> = ["src/http", "src/http/admin"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
     let declared: BTreeSet<String> = sources
         .iter()
         .flat_map(|source| source.lines())

@@ -5,6 +5,7 @@
 mod clients;
 mod harness;
 
+mod accounts;
 mod addresses;
 mod audit;
 mod command;
@@ -13,8 +14,14 @@ mod crashes;
 mod faults;
 mod http;
 mod lanes;
+mod menu;
 mod optimistic;
 mod orders;
+mod permissions;
 mod schema;
+mod settings;
 mod sharding;
+mod staff;
+mod staff_command;
+mod stock;
 mod twins;
