@@ -18,7 +18,7 @@ use crate::domain::order::OrderState;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
-use crate::store::{Conn, QueryResult, Store, Tx, events, moves, outbox, purge};
+use crate::store::{Conn, QueryResult, Store, Tx, events, moves, outbox, purge, settings};
 
 /// Rows a job looks at before it looks again.
 const BATCH: i64 = 200;
@@ -142,8 +142,15 @@ impl Due {
     }
 
     fn reset_stock(&self, now: DateTime<Utc>) -> Result<usize, Error> {
-        let _ = now;
-        Ok(0)
+        let mut done = 0;
+        for (merchant, day) in self.store.read_any(|conn| settings::turned(conn, now).map_err(Error::from))? {
+            match self.store.write(merchant, |tx| service::stock::reset_daily(tx, day, now)) {
+                Ok(is_reset) => done += usize::from(is_reset),
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => self.failed("daily_stock", &error),
+            }
+        }
+        Ok(done)
     }
 
     fn purge_keys(&self, now: DateTime<Utc>) -> Result<usize, Error> {

@@ -15,10 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
+use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use rowlock::clock::Clock;
 use rowlock::config::{Config, LoginProvider};
+use rowlock::domain::MerchantId;
+use rowlock::domain::staff::Role;
 use rowlock::embedded_pg::{Cluster, ClusterError, Options};
+use rowlock::error::Error;
 use rowlock::store::{self, audit, merchants, migrations};
 use rowlock::{App, Parts, http, service};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -44,6 +48,7 @@ Environment:
 Examples:
   rowlock serve                      A demo restaurant on http://localhost:8080
   DATABASE_URL=postgres://rowlock@db/rowlock ROWLOCK_AUTH_TOKEN_SECRET=… rowlock serve
+  rowlock staff --merchant 1 --login owner --role owner   The first owner of a restaurant of your own
   rowlock audit && echo consistent   Hold every promise against the database";
 
 #[derive(Subcommand)]
@@ -60,6 +65,24 @@ enum Command {
         /// Make a restaurant with this many goods, 1 to 1000000, instead of the demo.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         goods: Option<u32>,
+    },
+    /// Add a member of a merchant's staff, such as its first owner, or give one another password.
+    ///
+    /// Prints a password that it makes up, unless one is given on standard input. Whoever logs in by that name already
+    /// gets the password and the role, and may log in again.
+    Staff {
+        /// The merchant, by its number.
+        #[arg(long, value_name = "ID")]
+        merchant: i64,
+        /// What they log in with.
+        #[arg(long, value_name = "NAME")]
+        login: String,
+        /// What they may do: owner, manager, cashier or kitchen.
+        #[arg(long, value_name = "ROLE")]
+        role: Role,
+        /// Read the password, one line, from standard input.
+        #[arg(long)]
+        password_stdin: bool,
     },
     /// Hold the promises against the database, in one snapshot; name each row that breaks one.
     ///
@@ -113,10 +136,13 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let stop = Stop::listen()?;
-    match cli.command {
+    match &cli.command {
         Command::Serve => serve(config, stop),
         Command::Migrate => migrate(&config, &stop),
-        Command::Seed { goods } => seed(&config, goods, &stop),
+        Command::Seed { goods } => seed(&config, *goods, &stop),
+        Command::Staff { merchant, login, role, password_stdin } => {
+            add_staff(&config, MerchantId(*merchant), login, *role, *password_stdin, &stop)
+        }
         Command::Audit => run_audit(&config, &stop),
         Command::CheckConfig | Command::Openapi => unreachable!("needs no database"),
     }
@@ -270,8 +296,13 @@ fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
     }
     require_migrated(&mut conn)?;
     if is_private && !merchants::any(&mut conn).map_err(Failure::of)? {
-        let id = seed_restaurant(config, &database.url, None)?;
+        let id = seed_restaurant(config, &database.url, |store, now| service::demo::seed_restaurant(store, true, now))?;
         log::info!("Added the demo restaurant: merchant {id}");
+        log::warn!(
+            "Its staff (owner, manager, cashier, kitchen) log in with the password {:?}: change it before anybody else reaches \
+             this service",
+            service::demo::PASSWORD
+        );
     }
     Ok(())
 }
@@ -287,14 +318,13 @@ fn unreachable_database(error: store::Unavailable) -> Failure {
     Failure(format!("cannot reach the database: {error}"))
 }
 
-fn seed_restaurant(config: &Config, url: &str, goods: Option<u32>) -> Result<i64, Failure> {
+fn seed_restaurant(
+    config: &Config,
+    url: &str,
+    seed: impl FnOnce(&store::Store, DateTime<Utc>) -> Result<MerchantId, Error>,
+) -> Result<MerchantId, Failure> {
     let store = store::Store::connect(url, &config.database, Arc::default()).map_err(unreachable_database)?;
-    let now = Clock::System.now();
-    let id = match goods {
-        None => service::demo::seed_restaurant(&store, now),
-        Some(count) => service::demo::seed_large(&store, count, now),
-    };
-    id.map(|id| id.0).map_err(Failure::of)
+    seed(&store, Clock::System.now()).map_err(Failure::of)
 }
 
 /// The configured secret, or the one that the first start put into the data directory.
@@ -342,8 +372,65 @@ fn seed(config: &Config, goods: Option<u32>, stop: &Stop) -> Result<ExitCode, Fa
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     migrations::run(&mut conn).map_err(Failure::of)?;
     drop(conn);
-    say!("added merchant {}", seed_restaurant(config, &database.url, goods)?);
+    let id = seed_restaurant(config, &database.url, |store, now| match goods {
+        None => service::demo::seed_restaurant(store, false, now),
+        Some(count) => service::demo::seed_large(store, count, now),
+    })?;
+    say!("added merchant {id}");
+    log::info!("It has no staff: rowlock staff --merchant {id} --login owner --role owner adds its owner");
     Ok(ExitCode::SUCCESS)
+}
+
+fn add_staff(
+    config: &Config,
+    merchant: MerchantId,
+    login: &str,
+    role: Role,
+    password_stdin: bool,
+    stop: &Stop,
+) -> Result<ExitCode, Failure> {
+    let login = login.trim();
+    if !(1..=50).contains(&login.chars().count()) || login.chars().any(char::is_control) {
+        return Err(Failure("a login has 1 to 50 characters, none of them a control character".to_owned()));
+    }
+    let password = if password_stdin { read_password()? } else { made_up_password()? };
+    let hash = service::staff::hash(&password).map_err(Failure::of)?;
+    let database = Database::join(config)?;
+    stop.check()?;
+    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    require_migrated(&mut conn)?;
+    drop(conn);
+    let store = store::Store::connect(&database.url, &config.database, Arc::default()).map_err(unreachable_database)?;
+    let now = Clock::System.now();
+    let done = store.write(merchant, |tx| service::staff::add_or_reset(tx, login, &hash, role, now));
+    let (member, is_new) = done.map_err(|error| match error {
+        Error::NotFound => Failure(format!("there is no merchant {merchant}")),
+        other => Failure::of(other),
+    })?;
+    say!("{} {} {login} of merchant {merchant}", if is_new { "added" } else { "reset" }, member.role);
+    if !password_stdin {
+        say!("password: {password}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_password() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(Failure::of)?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    let chars = service::staff::PASSWORD_CHARS;
+    if chars.contains(&password.chars().count()) {
+        return Ok(password);
+    }
+    Err(Failure(format!("a password has {} to {} characters", chars.start(), chars.end())))
+}
+
+/// Eighty random bits, in letters that are not mistaken for each other.
+fn made_up_password() -> Result<String, Failure> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure("the system gives no random bytes".to_owned()))?;
+    Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
 }
 
 fn run_audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {

@@ -56,7 +56,7 @@ pub enum Error {
     /// The `Idempotency-Key` is not 1 to 128 visible ASCII characters.
     #[error("malformed idempotency key")]
     KeyMalformed,
-    /// The key stands for an order with other contents.
+    /// The key stands for a request with other contents.
     #[error("idempotency key reused")]
     KeyReused,
     /// The order is refused.
@@ -117,6 +117,24 @@ pub enum Error {
         /// What it holds.
         balance: u64,
     },
+    /// There are not as many units as are to be moved out of stock.
+    #[error("stock too low")]
+    StockTooLow {
+        /// What there is.
+        stock: i32,
+    },
+    /// A category that has products, or a product that has goods, is to be removed.
+    #[error("not empty")]
+    NotEmpty,
+    /// Somebody else logs in by that name.
+    #[error("login taken")]
+    LoginTaken,
+    /// There is an account of that kind and name.
+    #[error("name taken")]
+    NameTaken,
+    /// The last owner who can log in is to be demoted or closed out.
+    #[error("last owner")]
+    LastOwner,
     /// No such thing, or not the caller's.
     #[error("not found")]
     NotFound,
@@ -170,10 +188,14 @@ pub enum Error {
 /// The constraints a request may meet. Any other violation is a bug of ours.
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
-        let is_stranger = |name| violates(&error, name);
+        let is_violated = |name| violates(&error, name);
         // A token outlives its customer when the database is restored from an older backup.
-        if ["orders_customer_fkey", "addresses_customer_fkey"].into_iter().any(is_stranger) {
+        if ["orders_customer_fkey", "addresses_customer_fkey"].into_iter().any(is_violated) {
             return Self::Unauthenticated;
+        }
+        // Only removing meets these: whoever adds has seen, and keeps, what it is added to.
+        if ["products_category_fkey", "goods_product_fkey"].into_iter().any(is_violated) {
+            return Self::NotEmpty;
         }
         Self::Database(error)
     }
@@ -288,6 +310,11 @@ impl Error {
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
             Self::NotParked => (409, "not_parked"),
+            Self::StockTooLow { .. } => (409, "stock_too_low"),
+            Self::NotEmpty => (409, "not_empty"),
+            Self::LoginTaken => (409, "login_taken"),
+            Self::NameTaken => (409, "name_taken"),
+            Self::LastOwner => (409, "last_owner"),
             Self::Refused(refusal) => match refusal {
                 Refusal::UnknownGoods(_) | Refusal::UnknownAddress => (422, refusal_code(refusal)),
                 _ => (409, refusal_code(refusal)),
@@ -332,6 +359,9 @@ impl Error {
         match self {
             Self::MalformedBody { field, .. } if !field.is_empty() => Some(field.clone()),
             Self::InvalidField { field, .. } => Some((*field).to_owned()),
+            Self::StockTooLow { .. } => Some("delta".to_owned()),
+            Self::LoginTaken => Some("login".to_owned()),
+            Self::NameTaken => Some("name".to_owned()),
             Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
             Self::BadLines(BadLines::Count { line, .. }) => Some(format!("lines[{line}].count")),
             Self::KeyMissing | Self::KeyMalformed | Self::KeyReused => Some("Idempotency-Key".to_owned()),
@@ -358,6 +388,7 @@ impl Error {
             Self::Forbidden(permission) => return vec![("permission", json!(permission.name()))],
             Self::RefundTooLarge { amount, left } => return vec![("amount", json!(amount)), ("left", json!(left))],
             Self::BalanceTooLow { balance } => return vec![("balance", json!(balance))],
+            Self::StockTooLow { stock } => return vec![("stock", json!(stock))],
             _ => return Vec::new(),
         };
         match refusal {

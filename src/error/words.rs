@@ -19,15 +19,15 @@ impl Error {
             }
             Self::KeyMissing => fixed(
                 "缺少 Idempotency-Key 请求头。",
-                "Send an Idempotency-Key header: one key per order, the same on retry.",
+                "Send an Idempotency-Key header: one key per request, the same on retry.",
             ),
             Self::KeyMalformed => fixed(
                 "Idempotency-Key 须只出现一次，且为 1 到 128 个可见 ASCII 字符。",
                 "Send one Idempotency-Key of 1 to 128 visible ASCII characters.",
             ),
             Self::KeyReused => fixed(
-                "该 Idempotency-Key 已用于内容不同的订单。",
-                "This Idempotency-Key stands for an order with other contents.",
+                "该 Idempotency-Key 已用于内容不同的请求。",
+                "This Idempotency-Key stands for a request with other contents.",
             ),
             Self::Unauthenticated => fixed("请先登录。", "Log in first: send a valid bearer token."),
             Self::TokenExpired => fixed("登录已过期，请重新登录。", "The token has expired; log in again."),
@@ -56,6 +56,18 @@ impl Error {
             Self::BalanceTooLow { balance } => {
                 (format!("余额不足：当前为 {balance}。"), format!("The account holds {balance} only."))
             }
+            Self::StockTooLow { stock } => {
+                (format!("库存不足：当前为 {stock}。"), format!("There are {stock} units only."))
+            }
+            Self::NotEmpty => {
+                fixed("其下仍有内容，请先移走或删除。", "It is not empty; move or remove what is in it first.")
+            }
+            Self::LoginTaken => fixed("该登录名已被使用。", "Somebody else logs in by that name."),
+            Self::NameTaken => fixed("同类账户中已有该名称。", "There is an account of that kind and name."),
+            Self::LastOwner => fixed(
+                "至少须保留一名可登录的店主。",
+                "One owner at least must be able to log in; make another one first.",
+            ),
             Self::WrongMerchant => fixed("登录凭证属于其他商家。", "The token is for another merchant."),
             Self::NotFound => fixed("未找到。", "Not found."),
             Self::MethodNotAllowed { .. } => fixed("不支持该请求方法。", "This path does not take that method."),

@@ -5,8 +5,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::MerchantId;
+use crate::domain::{CustomerId, MerchantId};
 use crate::error::Error;
+use crate::store::staff::Member;
 
 /// For whom a token is: what keeps customers' tokens apart from the staff's, which the same secret signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,9 @@ struct Claims {
     aud: String,
     iat: i64,
     exp: i64,
+    /// Of staff: their account's `tokens_from`, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<i64>,
 }
 
 /// A token that is good.
@@ -43,8 +47,8 @@ pub struct Token {
     pub merchant: MerchantId,
     /// Whose it is.
     pub subject: Uuid,
-    /// When it was issued, in seconds since 1970.
-    pub issued_at: i64,
+    /// Of staff: what their account's `tokens_from` was when they logged in.
+    pub tokens_from: Option<DateTime<Utc>>,
 }
 
 /// Signs and verifies tokens (JWT, HS256).
@@ -64,15 +68,39 @@ impl Tokens {
         }
     }
 
-    /// A token, and when it expires.
+    /// A customer's token, and when it expires.
     ///
     /// # Errors
     /// [`Error::Internal`] when signing fails.
     pub fn issue(
         &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+        now: DateTime<Utc>,
+    ) -> Result<(String, DateTime<Utc>), Error> {
+        self.sign(Audience::Customers, merchant, customer.0, None, now)
+    }
+
+    /// A token of a member of the staff, and when it expires. It repeats their account's `tokens_from`, and is good for as long as that
+    /// stays: what a token says of its time could not tell logins of one second apart, nor those of instances whose clocks differ.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when signing fails.
+    pub fn issue_staff(
+        &self,
+        merchant: MerchantId,
+        member: &Member,
+        now: DateTime<Utc>,
+    ) -> Result<(String, DateTime<Utc>), Error> {
+        self.sign(Audience::Staff, merchant, member.id.0, Some(member.tokens_from), now)
+    }
+
+    fn sign(
+        &self,
         audience: Audience,
         merchant: MerchantId,
         subject: Uuid,
+        tokens_from: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(String, DateTime<Utc>), Error> {
         let expires_at = now + self.lifetime;
@@ -82,6 +110,7 @@ impl Tokens {
             aud: audience.name().to_owned(),
             iat: now.timestamp(),
             exp: expires_at.timestamp(),
+            from: tokens_from.map(|from| from.timestamp_micros()),
         };
         let token = encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .map_err(|error| Error::Internal(format!("cannot sign a token: {error}")))?;
@@ -101,6 +130,7 @@ impl Tokens {
         if data.claims.exp <= now.timestamp() {
             return Err(Error::TokenExpired);
         }
-        Ok(Token { merchant: data.claims.merchant, subject: data.claims.sub, issued_at: data.claims.iat })
+        let tokens_from = data.claims.from.and_then(DateTime::from_timestamp_micros);
+        Ok(Token { merchant: data.claims.merchant, subject: data.claims.sub, tokens_from })
     }
 }

@@ -1,8 +1,10 @@
 //! What handlers take as arguments: who asks, whom they ask, and what they send.
 
+use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -10,9 +12,10 @@ use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::rt::time::timeout;
 use actix_web::web::{self, Bytes, Data};
-use actix_web::{FromRequest, HttpRequest};
-use serde::Deserialize;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::auth::Audience;
@@ -84,14 +87,50 @@ impl FromRequest for Key {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let mut keys = req.headers().get_all("Idempotency-Key");
-        let key = match (keys.next(), keys.next()) {
-            (None, _) => Err(Error::KeyMissing),
-            (Some(value), None) => value.to_str().ok().and_then(IdempotencyKey::new).ok_or(Error::KeyMalformed),
-            // Whichever of two were taken, a repeat with the other would be another order.
-            (Some(_), Some(_)) => Err(Error::KeyMalformed),
-        };
-        ready(key.map(Self))
+        ready(key_of(req).map(Self))
+    }
+}
+
+fn key_of(req: &HttpRequest) -> Result<IdempotencyKey, Error> {
+    let mut keys = req.headers().get_all("Idempotency-Key");
+    match (keys.next(), keys.next()) {
+        (None, _) => Err(Error::KeyMissing),
+        (Some(value), None) => value.to_str().ok().and_then(IdempotencyKey::new).ok_or(Error::KeyMalformed),
+        // Whichever of two were taken, a repeat with the other would be another request.
+        (Some(_), Some(_)) => Err(Error::KeyMalformed),
+    }
+}
+
+/// Whether a member of the staff is let in. A body waits for it, so that whoever may not do a thing at all is told so, and not what is
+/// wrong with what they sent.
+pub(super) struct Admission(watch::Receiver<bool>);
+
+impl Admission {
+    /// Has what is read of the request later wait until the sender says so.
+    pub(super) fn await_in(req: &HttpRequest) -> watch::Sender<bool> {
+        let (admit, admission) = watch::channel(false);
+        req.extensions_mut().insert(Self(admission));
+        admit
+    }
+
+    async fn granted(mut self) -> Result<(), Error> {
+        // Where the sender is gone, its own error is the answer.
+        self.0.wait_for(|admitted| *admitted).await.map(|_| ()).map_err(|_| Error::Unauthenticated)
+    }
+}
+
+/// The `Idempotency-Key` header where one is sent.
+pub(super) struct OptionalKey(pub(super) Option<IdempotencyKey>);
+
+impl FromRequest for OptionalKey {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match key_of(req) {
+            Err(Error::KeyMissing) => Ok(Self(None)),
+            key => key.map(|key| Self(Some(key))),
+        })
     }
 }
 
@@ -112,13 +151,18 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if !is_plain_json(req.headers()) {
-            return Box::pin(ready(Err(Error::NotJson)));
-        }
+        let is_json = is_plain_json(req.headers());
         let app = req.app_data::<Data<App>>().expect("the server is built with its App");
         let bytes_max = app.config.http.body_bytes_max;
+        let admission = req.extensions_mut().remove::<Admission>();
         let bytes = Bytes::from_request(req, payload);
         Box::pin(async move {
+            if let Some(admission) = admission {
+                admission.granted().await?;
+            }
+            if !is_json {
+                return Err(Error::NotJson);
+            }
             let bytes = timeout(BODY_TIME, bytes).await.map_err(|_| Error::BodyTooSlow)?;
             let bytes = bytes.map_err(|error| match error.as_error::<PayloadError>() {
                 Some(PayloadError::Overflow) => Error::BodyTooLarge(bytes_max),
@@ -195,4 +239,30 @@ fn typed(
         return Err(Error::InvalidField { field, reason: "it must not have control characters".to_owned() });
     }
     Ok(value.to_owned())
+}
+
+/// A whole number within bounds.
+pub(super) fn number<N>(field: &'static str, value: N, bounds: RangeInclusive<N>) -> Result<N, Error>
+where
+    N: PartialOrd + Display,
+{
+    if bounds.contains(&value) {
+        return Ok(value);
+    }
+    let reason = format!("it must be from {} to {}", bounds.start(), bounds.end());
+    Err(Error::InvalidField { field, reason })
+}
+
+/// One of the names a thing is known by.
+pub(super) fn named<T: FromStr>(field: &'static str, name: &str, names: &str) -> Result<T, Error> {
+    name.parse().map_err(|_| Error::InvalidField { field, reason: format!("it must be one of {names}") })
+}
+
+/// A field of a change that may be null: absent, it stays; null, it is cleared.
+pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }

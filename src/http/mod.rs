@@ -11,6 +11,8 @@ mod extract;
 mod observe;
 mod ops;
 mod orders;
+mod page;
+mod points;
 mod problem;
 mod shop;
 mod staff;
@@ -62,12 +64,42 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::moves::delay)
         .service(admin::moves::cancel)
         .service(admin::moves::refund)
-        .service(admin::sessions::log_in)
-        .service(admin::sessions::me)
         .service(admin::events::stream_events)
         .service(admin::events::list_events)
         .service(admin::webhooks::list_deliveries)
         .service(admin::webhooks::retry_delivery)
+        .service(points::points)
+        .service(admin::sessions::log_in)
+        .service(admin::sessions::me)
+        .service(admin::sessions::change_password)
+        .service(admin::menu::show_menu)
+        .service(admin::categories::add_category)
+        .service(admin::categories::order_categories)
+        .service(admin::categories::change_category)
+        .service(admin::categories::remove_category)
+        .service(admin::categories::order_products)
+        .service(admin::categories::add_product)
+        .service(admin::categories::change_product)
+        .service(admin::categories::remove_product)
+        .service(admin::goods::add_goods)
+        .service(admin::goods::change_goods)
+        .service(admin::goods::order_goods)
+        .service(admin::stock::move_stock)
+        .service(admin::stock::list_stock_moves)
+        .service(admin::stock::declare_sold_out)
+        .service(admin::stock::lift_sold_out)
+        .service(admin::settings::show_settings)
+        .service(admin::settings::change_settings)
+        .service(admin::settings::renew_secret)
+        .service(admin::members::list_staff)
+        .service(admin::members::add_member)
+        .service(admin::members::change_member)
+        .service(admin::actions::list_actions)
+        .service(admin::accounts::list_accounts)
+        .service(admin::accounts::add_account)
+        .service(admin::accounts::show_account)
+        .service(admin::accounts::correct_account)
+        .service(admin::accounts::correct_customer)
         .service(ops::healthz)
         .service(ops::readyz)
         .service(ops::metrics);

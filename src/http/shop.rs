@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::auth::Audience;
 use super::extract::{Body, Customer, Merchant, line};
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{AddressFields, Text, amount, optional_amount};
@@ -69,7 +68,7 @@ pub(super) async fn log_in(
     })?;
     let now = app.clock.now();
     let customer = write(&app, merchant.0, move |tx| service::people::log_in(tx, &subject, now)).await?;
-    let (token, expires_at) = app.tokens.issue(Audience::Customers, merchant.0, customer.0, now)?;
+    let (token, expires_at) = app.tokens.issue(merchant.0, customer, now)?;
     Ok(HttpResponse::Created().json(Session { token, expires_at, customer_id: customer.0 }))
 }
 

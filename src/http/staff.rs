@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::auth::{Audience, Token};
-use super::extract::{bearer, merchant_of};
+use super::extract::{Admission, bearer, merchant_of};
 use super::{read, write};
 use crate::App;
 use crate::clock::uuid_at;
@@ -74,6 +74,7 @@ impl Requires for Anything {
 pub(super) struct Staff<P> {
     pub(super) merchant: MerchantId,
     pub(super) id: StaffId,
+    pub(super) login: String,
     pub(super) name: String,
     pub(super) role: Role,
     required: PhantomData<P>,
@@ -92,13 +93,16 @@ impl<P: Requires> FromRequest for Staff<P> {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let req = req.clone();
+        let admit = Admission::await_in(&req);
         Box::pin(async move {
             let app = req.app_data::<Data<App>>().expect("the server is built with its App");
             let asked = merchant_of(&req)?;
             let token = token_for(app, asked, bearer(&req)?)?;
             app.limits.staff(asked, StaffId(token.subject))?;
-            let member = member_behind(app, token, P::PERMISSION).await?;
-            Ok(Self { merchant: asked, id: member.id, name: member.name, role: member.role, required: PhantomData })
+            let Member { id, login, name, role, .. } = member_behind(app, token, P::PERMISSION).await?;
+            // Without a body nobody waits for it.
+            let _ = admit.send(true);
+            Ok(Self { merchant: asked, id, login, name, role, required: PhantomData })
         })
     }
 }
@@ -111,7 +115,7 @@ fn token_for(app: &App, asked: MerchantId, token: &str) -> Result<Token, Error> 
 async fn member_behind(app: &Data<App>, token: Token, permission: Option<Permission>) -> Result<Member, Error> {
     let (merchant, id) = (token.merchant, StaffId(token.subject));
     let member = read(app, merchant, move |conn| Ok(staff::find(conn, merchant, id)?)).await?;
-    let member = member.filter(|member| member.is_active && token.issued_at >= member.tokens_from.timestamp());
+    let member = member.filter(|member| member.is_active && token.tokens_from == Some(member.tokens_from));
     let member = member.ok_or(Error::Unauthenticated)?;
     match permission.filter(|permission| !member.role.has(*permission)) {
         Some(permission) => Err(Error::Forbidden(permission)),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
-use super::extract::text;
+use super::extract::{line, text};
 use crate::domain::LocalText;
 use crate::domain::money::Money;
 use crate::domain::moves::{Move, Reason, Why};
@@ -35,7 +35,24 @@ impl Text {
     }
 }
 
-fn names(names: Vec<&'static str>) -> Object {
+/// A name in both languages, as the staff type it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NameFields {
+    #[schema(example = "宫保鸡丁", min_length = 1, max_length = 50)]
+    zh: String,
+    #[schema(example = "Kung Pao chicken", min_length = 1, max_length = 50)]
+    en: String,
+}
+
+impl NameFields {
+    pub(super) fn checked(&self, zh: &'static str, en: &'static str) -> Result<LocalText, Error> {
+        Ok(LocalText::new(line(zh, &self.zh, 50)?, line(en, &self.en, 50)?))
+    }
+}
+
+/// The schema of one of several names.
+pub(super) fn names(names: Vec<&'static str>) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
 }
 

@@ -6,8 +6,10 @@ use serde::Deserialize;
 
 use crate::clock::uuid_at;
 use crate::domain::money::Money;
+use crate::domain::staff::Role;
 use crate::domain::{LocalText, MerchantId};
 use crate::error::Error;
+use crate::service::staff;
 use crate::store::catalog::{self, NewGoods};
 use crate::store::merchants::{self, NewMerchant};
 use crate::store::{Store, Tx};
@@ -48,13 +50,21 @@ struct Goods {
     stock: i32,
 }
 
-/// Adds the demo restaurant and returns its id.
+const STAFF: [(Role, &str); 4] =
+    [(Role::Owner, "老板"), (Role::Manager, "店长"), (Role::Cashier, "收银员"), (Role::Kitchen, "后厨")];
+
+/// What every member of the demo restaurant's staff logs in with.
+pub const PASSWORD: &str = "rowlock-demo";
+
+/// Adds the demo restaurant and returns its id. With staff, each role has one member, who logs in by the name of the role and with
+/// [`PASSWORD`]: for a restaurant that nobody else can reach.
 ///
 /// # Errors
 /// What the database says.
-pub fn seed_restaurant(store: &Store, now: DateTime<Utc>) -> Result<MerchantId, Error> {
+pub fn seed_restaurant(store: &Store, with_staff: bool, now: DateTime<Utc>) -> Result<MerchantId, Error> {
     let restaurant = toml::from_str(RESTAURANT).map_err(|error| Error::Internal(error.to_string()))?;
-    seed(store, &restaurant, now)
+    let hash = if with_staff { Some(staff::hash(PASSWORD)?) } else { None };
+    seed(store, &restaurant, hash.as_deref(), now)
 }
 
 /// Adds a restaurant with `count` goods, ten to a category, and returns its id.
@@ -83,12 +93,25 @@ pub fn seed_large(store: &Store, count: u32, now: DateTime<Utc>) -> Result<Merch
         free_freight_from: Money::ZERO,
         category: numbers.chunks(10).zip(1..).map(category).collect(),
     };
-    seed(store, &restaurant, now)
+    seed(store, &restaurant, None, now)
 }
 
-fn seed(store: &Store, restaurant: &Restaurant, now: DateTime<Utc>) -> Result<MerchantId, Error> {
+fn seed(
+    store: &Store,
+    restaurant: &Restaurant,
+    password_hash: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<MerchantId, Error> {
     let id = store.read_any(|conn| merchants::next_id(conn).map_err(Error::from))?;
-    store.write(id, |tx| insert(tx, restaurant, now))?;
+    store.write(id, |tx| {
+        insert(tx, restaurant, now)?;
+        if let Some(hash) = password_hash {
+            for (role, name) in STAFF {
+                staff::add(tx, role.name(), name, hash, role, now)?;
+            }
+        }
+        Ok::<_, Error>(())
+    })?;
     Ok(id)
 }
 

@@ -1,9 +1,12 @@
 //! Use cases: one function each, all of it inside the transaction of its caller.
 
+pub mod accounts;
 pub mod demo;
+pub mod menu;
 pub mod orders;
 pub mod payments;
 pub mod people;
+pub mod settings;
 pub mod staff;
 pub mod stock;
 

@@ -3,15 +3,177 @@
 //! Sold out is what the kitchen says, not what was counted: the units in stock are set aside, and lifting puts them back.
 
 use std::collections::BTreeMap;
+use std::iter::once;
 
-use chrono::{DateTime, Utc};
+use aws_lc_rs::digest::{SHA256, digest};
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::{Builder, Uuid};
 
 use crate::clock::uuid_at;
-use crate::domain::GoodsId;
 use crate::domain::moves::Actor;
+use crate::domain::placement::IdempotencyKey;
+use crate::domain::{GoodsId, MerchantId};
 use crate::error::Error;
-use crate::store::stock::{NewMove, Stock};
+use crate::store::menu::{self, Goods};
+use crate::store::settings::{self, DayBegun};
+use crate::store::stock::{MoveRow, NewMove, Stock};
 use crate::store::{self, Tx, outbox};
+
+/// The most units of goods there may be: what orders give back on top of them still fits the column.
+pub const STOCK_MAX: i32 = 10_000_000;
+
+/// A change of stock that one of the staff asks for.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// Which goods.
+    pub goods: GoodsId,
+    /// Units, not zero.
+    pub delta: i32,
+    /// Why, as a code.
+    pub reason: &'static str,
+    /// Why, in words.
+    pub note: String,
+}
+
+/// What became of a request that may be repeated.
+#[derive(Clone, Debug)]
+pub enum Once<T> {
+    /// It was done now.
+    Done(T),
+    /// It was done before, under the same key.
+    DoneBefore(T),
+}
+
+/// Moves units into stock or out of it. With a key it is done once: the key makes the id of the move, and a repeat finds it.
+///
+/// # Errors
+/// [`Error::StockTooLow`] when there are not as many, [`Error::KeyReused`] when the key stands for another move.
+pub fn move_by_hand(
+    tx: &mut Tx<'_>,
+    wanted: &Moved,
+    key: Option<&IdempotencyKey>,
+    by: Actor,
+    now: DateTime<Utc>,
+) -> Result<Once<MoveRow>, Error> {
+    let (merchant, Moved { goods, delta, reason, note }) = (tx.merchant(), wanted);
+    let stock = *store::stock::lock(tx, &once(*goods).collect())?.get(goods).ok_or(Error::NotFound)?;
+    let id = key.map_or_else(|| uuid_at(now), |key| id_of(merchant, *goods, key));
+    if let Some(made) = store::stock::find_move(tx.conn(), merchant, *goods, id)? {
+        let is_same =
+            made.delta == *delta && made.reason == *reason && made.note.as_deref().unwrap_or_default() == note;
+        // Nothing is done, so nothing is to stand in the trail.
+        tx.discard();
+        return if is_same { Ok(Once::DoneBefore(made)) } else { Err(Error::KeyReused) };
+    }
+    if stock.units.saturating_add(*delta) > STOCK_MAX {
+        let reason = format!("there are {} units, and there may be at most {STOCK_MAX}", stock.units);
+        return Err(Error::InvalidField { field: "delta", reason });
+    }
+    let new = NewMove { id, goods: *goods, delta: *delta, reason, note, actor: &by.to_string() };
+    if !store::stock::make_move(tx, &new, now)? {
+        return Err(Error::StockTooLow { stock: stock.units });
+    }
+    let made = store::stock::find_move(tx.conn(), merchant, *goods, id)?;
+    made.map(Once::Done).ok_or_else(|| Error::Internal("a stock move is not there".to_owned()))
+}
+
+/// The id of the move that a key stands for.
+fn id_of(merchant: MerchantId, goods: GoodsId, key: &IdempotencyKey) -> Uuid {
+    let hash = digest(&SHA256, format!("stock move {merchant} {goods} {}", key.as_str()).as_bytes());
+    let bytes = hash.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes");
+    Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Declares goods sold out: what is in stock is set aside. Goods that are sold out already stay so.
+///
+/// # Errors
+/// [`Error::NotFound`] when the merchant has no such goods.
+pub fn declare_sold_out(tx: &mut Tx<'_>, goods: GoodsId, by: Actor, now: DateTime<Utc>) -> Result<Goods, Error> {
+    let stock = store::stock::lock(tx, &once(goods).collect())?;
+    let Stock { units, sold_out_units, .. } = *stock.get(&goods).ok_or(Error::NotFound)?;
+    if units == 0 && sold_out_units.is_some() {
+        tx.discard();
+    } else {
+        mark_sold_out(tx, &stock, goods, units, by, now)?;
+    }
+    shown(tx, goods)
+}
+
+/// Lifts it: the units set aside come back to those that orders have given back meanwhile; or there are as many as `count` says. Goods
+/// that are not sold out are left as they are.
+///
+/// # Errors
+/// [`Error::NotFound`] when the merchant has no such goods.
+pub fn lift_sold_out(
+    tx: &mut Tx<'_>,
+    goods: GoodsId,
+    count: Option<i32>,
+    by: Actor,
+    now: DateTime<Utc>,
+) -> Result<Goods, Error> {
+    let stock = store::stock::lock(tx, &once(goods).collect())?;
+    let Stock { units, sold_out_units, .. } = *stock.get(&goods).ok_or(Error::NotFound)?;
+    match sold_out_units {
+        None => tx.discard(),
+        Some(set_aside) => {
+            let count = count.unwrap_or_else(|| units.saturating_add(set_aside));
+            bring_to(tx, (goods, units), count, "sold_out_lifted", by, now)?;
+            store::stock::set_sold_out(tx, goods, None)?;
+            if units == count {
+                outbox::tell_of_goods(tx, goods, now)?;
+            }
+        }
+    }
+    shown(tx, goods)
+}
+
+fn shown(tx: &mut Tx<'_>, goods: GoodsId) -> Result<Goods, Error> {
+    let merchant = tx.merchant();
+    menu::find_goods(tx.conn(), merchant, goods)?.ok_or(Error::NotFound)
+}
+
+/// Begins a day of business for the merchant, once, however many try: goods whose stock is set by the day are brought to it, and are
+/// sold out no longer. The first day a merchant sees is only noted: its stock was counted by whoever opened the shop. Returns whether
+/// stock was set.
+///
+/// # Errors
+/// What the database says.
+pub fn reset_daily(tx: &mut Tx<'_>, day: NaiveDate, now: DateTime<Utc>) -> Result<bool, Error> {
+    match settings::begin_stock_day(tx, day)? {
+        DayBegun::Next => {}
+        DayBegun::First => return Ok(false),
+        DayBegun::Before => {
+            tx.discard();
+            return Ok(false);
+        }
+    }
+    let merchant = tx.merchant();
+    let ids = store::stock::daily(tx.conn(), merchant)?;
+    for (goods, stock) in store::stock::lock(tx, &ids)? {
+        // Somebody may have changed the menu between the look and the lock.
+        let Some(daily) = stock.daily else { continue };
+        bring_to(tx, (goods, stock.units), daily, "daily_reset", Actor::Timer, now)?;
+        if stock.sold_out_units.is_some() {
+            store::stock::set_sold_out(tx, goods, None)?;
+            if stock.units == daily {
+                outbox::tell_of_goods(tx, goods, now)?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Brings the stock of locked goods from what it is to what it is to be.
+fn bring_to(
+    tx: &mut Tx<'_>,
+    (goods, units): (GoodsId, i32),
+    count: i32,
+    reason: &str,
+    by: Actor,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if units == count { Ok(()) } else { move_units(tx, goods, count - units, reason, by, now) }
+}
 
 /// Declares goods sold out. What is in stock by now, what the transaction has put back before included, leaves it by a move;
 /// `set_aside` is what lifting puts back: the stock for a tap on the board, nothing where an order is rejected because there is none.

@@ -20,6 +20,8 @@ pub struct CategoryRow {
     pub name_zh: String,
     /// Its name in English.
     pub name_en: String,
+    /// Its place on the menu.
+    pub position: i32,
 }
 
 /// A dish.
@@ -33,6 +35,8 @@ pub struct ProductRow {
     pub name_zh: String,
     /// Its name in English.
     pub name_en: String,
+    /// Its place in the category.
+    pub position: i32,
 }
 
 /// A dish in one spec, as the menu shows it.
@@ -48,7 +52,7 @@ pub struct MenuGoods {
     pub spec_en: String,
     /// Yuan a unit.
     pub price: Money,
-    /// Units left.
+    /// Units left; none while it is sold out, whatever was counted.
     pub stock: i32,
     /// Units sold.
     pub sales: i64,
@@ -59,7 +63,7 @@ pub fn categories(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<Cate
     categories::table
         .filter(categories::merchant_id.eq(merchant.0))
         .order((categories::position, categories::id))
-        .select((categories::id, categories::name_zh, categories::name_en))
+        .select((categories::id, categories::name_zh, categories::name_en, categories::position))
         .load(conn)
 }
 
@@ -68,13 +72,13 @@ pub fn products(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<Produc
     products::table
         .filter(products::merchant_id.eq(merchant.0))
         .order((products::position, products::id))
-        .select((products::id, products::category_id, products::name_zh, products::name_en))
+        .select((products::id, products::category_id, products::name_zh, products::name_en, products::position))
         .load(conn)
 }
 
 /// A merchant's goods that are on sale, in the order of the menu.
 pub fn goods_on_sale(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<MenuGoods>> {
-    type Row = (i64, i64, String, String, Decimal, i32, i64);
+    type Row = (i64, i64, String, String, Decimal, i32, Option<i32>, i64);
     let rows: Vec<Row> = goods::table
         .filter(goods::merchant_id.eq(merchant.0))
         .filter(goods::on_sale)
@@ -86,11 +90,13 @@ pub fn goods_on_sale(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<M
             goods::spec_en,
             goods::price,
             goods::stock,
+            goods::sold_out_units,
             goods::sales,
         ))
         .load(conn)?;
     rows.into_iter()
-        .map(|(id, product_id, spec_zh, spec_en, price, stock, sales)| {
+        .map(|(id, product_id, spec_zh, spec_en, price, stock, sold_out_units, sales)| {
+            let stock = if sold_out_units.is_none() { stock } else { 0 };
             Ok(MenuGoods { id, product_id, spec_zh, spec_en, price: money(price).map_err(corrupt)?, stock, sales })
         })
         .collect()
@@ -123,7 +129,7 @@ pub fn insert_product(tx: &mut Tx<'_>, category_id: i64, name: &LocalText, posit
         .get_result(tx.conn)
 }
 
-/// Goods about to be added to the menu.
+/// Goods about to be added to a new menu.
 pub struct NewGoods<'a> {
     /// The dish.
     pub product_id: i64,

@@ -282,7 +282,7 @@ pub fn taken_back(tx: &mut Tx<'_>, account: AccountId, order: OrderId) -> QueryR
 }
 
 /// An entry as it is shown.
-#[derive(Debug, Queryable)]
+#[derive(Clone, Debug, Queryable)]
 pub struct EntryRow {
     /// What made it happen once.
     pub cause: String,
@@ -300,6 +300,30 @@ pub struct EntryRow {
     pub made_at: DateTime<Utc>,
 }
 
+type EntryColumns = (
+    entries::cause,
+    entries::delta,
+    entries::balance,
+    entries::order_id,
+    entries::actor,
+    entries::reason,
+    entries::made_at,
+);
+const ENTRY_COLUMNS: EntryColumns = (
+    entries::cause,
+    entries::delta,
+    entries::balance,
+    entries::order_id,
+    entries::actor,
+    entries::reason,
+    entries::made_at,
+);
+
+/// The entry of a cause, if it was made.
+pub fn entry(conn: &mut Conn, merchant: MerchantId, account: AccountId, cause: &str) -> QueryResult<Option<EntryRow>> {
+    entries::table.find((merchant.0, account.0, cause)).select(ENTRY_COLUMNS).first(conn).optional()
+}
+
 /// At most `limit` of an account's entries, the newest first, made before the one `before` (its time and cause).
 pub fn page(
     conn: &mut Conn,
@@ -313,15 +337,7 @@ pub fn page(
         .filter(entries::account_id.eq(account.0))
         .order((entries::made_at.desc(), entries::cause.desc()))
         .limit(limit)
-        .select((
-            entries::cause,
-            entries::delta,
-            entries::balance,
-            entries::order_id,
-            entries::actor,
-            entries::reason,
-            entries::made_at,
-        ))
+        .select(ENTRY_COLUMNS)
         .into_boxed();
     if let Some((time, cause)) = before {
         let same_time = entries::made_at.eq(time).and(entries::cause.lt(cause.to_owned()));

@@ -50,6 +50,12 @@ pub fn insert_customer(
     Ok(rows == 1)
 }
 
+/// Whether there is such a customer.
+pub fn is_customer(conn: &mut Conn, merchant: MerchantId, id: CustomerId) -> QueryResult<bool> {
+    let row: Option<Uuid> = customers::table.find((merchant.0, id.0)).select(customers::id).first(conn).optional()?;
+    Ok(row.is_some())
+}
+
 /// An address in a customer's book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {

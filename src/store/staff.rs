@@ -24,7 +24,7 @@ pub struct Member {
     pub role: Role,
     /// Whether they may log in at all.
     pub is_active: bool,
-    /// Tokens issued before are no longer good.
+    /// Tokens issued while this was another are no longer good.
     pub tokens_from: DateTime<Utc>,
     /// Since when there is the account.
     pub created_at: DateTime<Utc>,
@@ -57,6 +57,44 @@ pub fn find_login(conn: &mut Conn, merchant: MerchantId, login: &str) -> QueryRe
         .first(conn)
         .optional()?;
     row.map(|(row, hash)| Ok((member(row)?, hash))).transpose()
+}
+
+/// A merchant's staff, whether they may log in or not, by login.
+pub fn all(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<Member>> {
+    let rows: Vec<Row> =
+        staff::table.filter(staff::merchant_id.eq(merchant.0)).order(staff::login).select(COLUMNS).load(conn)?;
+    rows.into_iter().map(member).collect()
+}
+
+/// Locks a member, and every owner with them, in ascending order until the transaction ends: who takes an owner away has seen who is
+/// left. The member is absent if the merchant has none of that id.
+pub fn lock_with_owners(tx: &mut Tx<'_>, id: StaffId) -> QueryResult<Vec<Member>> {
+    let rows: Vec<Row> = staff::table
+        .filter(staff::merchant_id.eq(tx.merchant.0))
+        .filter(staff::role.eq(Role::Owner.name()).or(staff::id.eq(id.0)))
+        .order(staff::id)
+        .select(COLUMNS)
+        // The trail's foreign key shares the key of a member who acts: that need not wait for this.
+        .for_no_key_update()
+        .load(tx.conn)?;
+    rows.into_iter().map(member).collect()
+}
+
+/// Rewrites a member who is locked; a password only where there is a new one.
+pub fn update(tx: &mut Tx<'_>, member: &Member, password_hash: Option<&str>) -> QueryResult<()> {
+    let row = staff::table.find((tx.merchant.0, member.id.0));
+    diesel::update(row)
+        .set((
+            staff::name.eq(&member.name),
+            staff::role.eq(member.role.name()),
+            staff::is_active.eq(member.is_active),
+            staff::tokens_from.eq(member.tokens_from),
+        ))
+        .execute(tx.conn)?;
+    if let Some(hash) = password_hash {
+        diesel::update(row).set(staff::password_hash.eq(hash)).execute(tx.conn)?;
+    }
+    Ok(())
 }
 
 /// A member about to be added.
@@ -114,4 +152,65 @@ pub fn record(
         ))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// Something a member did.
+#[derive(Debug, Queryable)]
+pub struct ActionRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Who did it.
+    pub staff_id: Uuid,
+    /// What they are called now.
+    pub staff_name: String,
+    /// What they did.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// With what.
+    pub detail: Value,
+    /// When.
+    pub done_at: DateTime<Utc>,
+}
+
+/// Which part of the trail is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// What this member did.
+    pub who: Option<StaffId>,
+    /// What is called so.
+    pub action: Option<String>,
+    /// What was done before.
+    pub before: Option<Uuid>,
+}
+
+/// At most `limit` of what a merchant's staff did, the latest first.
+pub fn actions(conn: &mut Conn, merchant: MerchantId, wanted: &Trail, limit: i64) -> QueryResult<Vec<ActionRow>> {
+    let of_member = staff::merchant_id.eq(staff_actions::merchant_id).and(staff::id.eq(staff_actions::staff_id));
+    let mut query = staff_actions::table
+        .inner_join(staff::table.on(of_member))
+        .filter(staff_actions::merchant_id.eq(merchant.0))
+        .filter(staff::merchant_id.eq(merchant.0))
+        .order(staff_actions::id.desc())
+        .limit(limit)
+        .select((
+            staff_actions::id,
+            staff_actions::staff_id,
+            staff::name,
+            staff_actions::action,
+            staff_actions::subject,
+            staff_actions::detail,
+            staff_actions::done_at,
+        ))
+        .into_boxed();
+    if let Some(who) = wanted.who {
+        query = query.filter(staff_actions::staff_id.eq(who.0));
+    }
+    if let Some(action) = &wanted.action {
+        query = query.filter(staff_actions::action.eq(action));
+    }
+    if let Some(before) = wanted.before {
+        query = query.filter(staff_actions::id.lt(before));
+    }
+    query.load(conn)
 }

@@ -110,7 +110,7 @@ pub fn set_sold_out(tx: &mut Tx<'_>, goods_id: GoodsId, units: Option<i32>) -> Q
 }
 
 /// A stock move as it is shown.
-#[derive(Debug, Queryable)]
+#[derive(Clone, Debug, Queryable)]
 pub struct MoveRow {
     /// Its id.
     pub id: Uuid,
@@ -126,27 +126,56 @@ pub struct MoveRow {
     pub moved_at: DateTime<Utc>,
 }
 
-/// At most `limit` stock moves of goods, the newest first, made before the move `before`.
+/// One stock move of goods, if it was made.
+pub fn find_move(conn: &mut Conn, merchant: MerchantId, goods_id: GoodsId, id: Uuid) -> QueryResult<Option<MoveRow>> {
+    stock_moves::table.find((merchant.0, goods_id.0, id)).select(MOVE_COLUMNS).first(conn).optional()
+}
+
+/// At most `limit` stock moves of goods, the newest first, made before the one `before` (its time and id).
 pub fn moves(
     conn: &mut Conn,
     merchant: MerchantId,
     goods_id: GoodsId,
-    before: Option<Uuid>,
+    before: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> QueryResult<Vec<MoveRow>> {
-    stock_moves::table
+    let mut query = stock_moves::table
         .filter(stock_moves::merchant_id.eq(merchant.0))
         .filter(stock_moves::goods_id.eq(goods_id.0))
-        .filter(stock_moves::id.lt(before.unwrap_or(Uuid::max())))
-        .order(stock_moves::id.desc())
+        .order((stock_moves::moved_at.desc(), stock_moves::id.desc()))
         .limit(limit)
-        .select((
-            stock_moves::id,
-            stock_moves::delta,
-            stock_moves::reason,
-            stock_moves::note,
-            stock_moves::actor,
-            stock_moves::moved_at,
-        ))
-        .load(conn)
+        .select(MOVE_COLUMNS)
+        .into_boxed();
+    if let Some((time, id)) = before {
+        let same_time = stock_moves::moved_at.eq(time).and(stock_moves::id.lt(id));
+        query = query.filter(stock_moves::moved_at.lt(time).or(same_time));
+    }
+    query.load(conn)
+}
+
+type MoveColumns = (
+    stock_moves::id,
+    stock_moves::delta,
+    stock_moves::reason,
+    stock_moves::note,
+    stock_moves::actor,
+    stock_moves::moved_at,
+);
+const MOVE_COLUMNS: MoveColumns = (
+    stock_moves::id,
+    stock_moves::delta,
+    stock_moves::reason,
+    stock_moves::note,
+    stock_moves::actor,
+    stock_moves::moved_at,
+);
+
+/// The goods whose stock is set by the day.
+pub fn daily(conn: &mut Conn, merchant: MerchantId) -> QueryResult<SortedIds<GoodsId>> {
+    let ids: Vec<i64> = goods::table
+        .filter(goods::merchant_id.eq(merchant.0))
+        .filter(goods::daily_stock.is_not_null())
+        .select(goods::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(GoodsId).collect())
 }

@@ -101,6 +101,19 @@ impl<'a> Staff<'a> {
         Answer::of(self.request(Method::POST, path).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path)).await
+    }
+
+    /// Posts under an idempotency key.
+    pub(crate) async fn post_once(&self, key: &str, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).header("Idempotency-Key", key).json(body)).await
+    }
+
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.request(Method::PATCH, path).json(body)).await
     }
@@ -116,7 +129,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        Self::read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         Self { status, headers, text: response.text().await.unwrap() }
     }

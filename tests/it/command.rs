@@ -63,6 +63,11 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_logged(folder, variables).0
+    }
+
+    /// As [`Service::start`], with what it logged until it was up.
+    pub(crate) fn start_logged(folder: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
         let port = free_port().to_string();
         let mut command = rowlock(folder, &["serve"], variables);
         command.env("ROWLOCK_HTTP_PORT", &port).env("ROWLOCK_HTTP_SHUTDOWN_SECONDS", "10").stderr(Stdio::piped());
@@ -78,7 +83,7 @@ impl Service {
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: format!("http://127.0.0.1:{port}/v1/merchants/1") }
+        (Self { child, url: format!("http://127.0.0.1:{port}/v1/merchants/1") }, seen)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -349,7 +354,7 @@ fn commands_explain_themselves() {
     let folder = Folder::new();
     let help = run(&folder.0, &["--help"], &[]);
     let text = String::from_utf8(help.stdout).unwrap();
-    for word in ["serve", "migrate", "seed", "audit", "openapi", "check-config", "DATABASE_URL", "Examples:"] {
+    for word in ["serve", "migrate", "seed", "staff", "audit", "openapi", "check-config", "DATABASE_URL", "Examples:"] {
         assert!(text.contains(word), "{word}");
     }
     let document: Value = serde_json::from_slice(&run(&folder.0, &["openapi"], &[]).stdout).unwrap();

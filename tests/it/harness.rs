@@ -52,6 +52,9 @@ const FIXTURE: &str = "
                (2, 101, 2, '碗', 'bowl', 15, 100, true, 1);
     INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
         SELECT merchant_id, gen_random_uuid(), id, stock, 'opening', 'test', '2026-01-01Z' FROM goods;
+    ALTER TABLE categories ALTER COLUMN id RESTART WITH 1001;
+    ALTER TABLE products ALTER COLUMN id RESTART WITH 1001;
+    ALTER TABLE goods ALTER COLUMN id RESTART WITH 1001;
 ";
 
 /// Of every member of the staff: one a role in each shop, who logs in by the name of the role.

@@ -81,6 +81,7 @@ struct EventPage {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), EventQuery),
     responses((status = 200, body = EventPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
@@ -123,6 +124,7 @@ struct StreamQuery {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("read_orders"))),
     params(
         ("m" = i64, Path, description = "The merchant"),
         ("Last-Event-ID" = Option<i64>, Header, description = "The last number that was received"),

@@ -3,7 +3,15 @@
 //! Contract: a handler's argument says what its caller must be permitted (`Staff<AcceptOrders>`), and whatever changes anything
 //! goes through [`act`](super::staff::act), which leaves it in the trail.
 
+pub(super) mod accounts;
+pub(super) mod actions;
+pub(super) mod categories;
 pub(super) mod events;
+pub(super) mod goods;
+pub(super) mod members;
+pub(super) mod menu;
 pub(super) mod moves;
 pub(super) mod sessions;
+pub(super) mod settings;
+pub(super) mod stock;
 pub(super) mod webhooks;

@@ -62,6 +62,7 @@ struct AcceptOrder {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("accept_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
     request_body = AcceptOrder,
     responses(
@@ -101,6 +102,7 @@ struct RejectOrder {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("accept_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
     request_body = RejectOrder,
     responses(
@@ -129,11 +131,12 @@ pub(in crate::http) async fn reject(
 
 /// Declares a route for a move that needs nothing but the order.
 macro_rules! plain_move {
-    ($(#[$doc:meta])* $name:ident, $path:literal, $required:ident, $made:ident) => {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $required:ident = $permission:literal, $made:ident) => {
         $(#[$doc])*
         #[utoipa::path(
             tag = "staff",
             security(("staff" = [])),
+            extensions(("x-permission" = json!($permission))),
             params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
             responses(
                 (status = 200, body = OrderView),
@@ -161,27 +164,27 @@ macro_rules! plain_move {
 
 plain_move!(
     /// The kitchen begins.
-    prepare, "/v1/admin/merchants/{m}/orders/{id}/prepare", CookOrders, Prepare
+    prepare, "/v1/admin/merchants/{m}/orders/{id}/prepare", CookOrders = "cook_orders", Prepare
 );
 plain_move!(
     /// The kitchen is done.
-    ready, "/v1/admin/merchants/{m}/orders/{id}/ready", CookOrders, Ready
+    ready, "/v1/admin/merchants/{m}/orders/{id}/ready", CookOrders = "cook_orders", Ready
 );
 plain_move!(
     /// The kitchen takes its last move back.
-    recall, "/v1/admin/merchants/{m}/orders/{id}/recall", CookOrders, Recall
+    recall, "/v1/admin/merchants/{m}/orders/{id}/recall", CookOrders = "cook_orders", Recall
 );
 plain_move!(
     /// A delivery leaves the house.
-    deliver, "/v1/admin/merchants/{m}/orders/{id}/deliver", HandOverOrders, Deliver
+    deliver, "/v1/admin/merchants/{m}/orders/{id}/deliver", HandOverOrders = "hand_over_orders", Deliver
 );
 plain_move!(
     /// The customer has it. Cash must have been collected.
-    complete, "/v1/admin/merchants/{m}/orders/{id}/complete", HandOverOrders, Complete
+    complete, "/v1/admin/merchants/{m}/orders/{id}/complete", HandOverOrders = "hand_over_orders", Complete
 );
 plain_move!(
     /// The cash for it is in the till.
-    collect, "/v1/admin/merchants/{m}/orders/{id}/collect", CollectCash, Collect
+    collect, "/v1/admin/merchants/{m}/orders/{id}/collect", CollectCash = "collect_cash", Collect
 );
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -196,6 +199,7 @@ struct DelayOrder {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("accept_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
     request_body = DelayOrder,
     responses(
@@ -248,6 +252,7 @@ struct CancelOrder {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("cancel_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
     request_body = CancelOrder,
     responses(
@@ -288,6 +293,7 @@ struct RefundOrder {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("refund_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
     request_body = RefundOrder,
     responses(

@@ -1,21 +1,25 @@
-//! The staff log in.
+//! The staff log in, and change their own passwords.
+
+use std::ops::RangeInclusive;
 
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post, put};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::App;
+use crate::domain::MerchantId;
 use crate::domain::staff::Permission;
 use crate::error::Error;
-use crate::http::auth::Audience;
 use crate::http::blocking;
 use crate::http::extract::{Body, Merchant, line};
 use crate::http::problem::{PROBLEM, ProblemView};
-use crate::http::staff::{Anything, Staff};
+use crate::http::staff::{Action, Anything, Staff, act};
 use crate::service;
+use crate::store::staff::Member;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +30,15 @@ struct StaffLogIn {
     password: String,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangePassword {
+    #[schema(min_length = 1, max_length = 200)]
+    old: String,
+    #[schema(min_length = 8, max_length = 200)]
+    new: String,
+}
+
 #[derive(Serialize, ToSchema)]
 struct StaffSession {
     /// Goes into `Authorization: Bearer …`.
@@ -34,6 +47,13 @@ struct StaffSession {
     staff_id: Uuid,
     name: String,
     role: &'static str,
+}
+
+impl StaffSession {
+    fn of(app: &App, merchant: MerchantId, member: Member) -> Result<Self, Error> {
+        let (token, expires_at) = app.tokens.issue_staff(merchant, &member, app.clock.now())?;
+        Ok(Self { token, expires_at, staff_id: member.id.0, name: member.name, role: member.role.name() })
+    }
 }
 
 /// Exchanges login and password of a member of the staff for a token.
@@ -59,14 +79,9 @@ pub(in crate::http) async fn log_in(
     }
     let login = line("login", &body.0.login, 50)?;
     app.limits.staff_login(merchant.0, &login)?;
-    let password = body.0.password;
-    if !(1..=200).contains(&password.chars().count()) {
-        return Err(Error::InvalidField { field: "password", reason: "it must have 1 to 200 characters".to_owned() });
-    }
+    let password = password("password", body.0.password, 1..=200)?;
     let member = blocking(&app, move |app| service::staff::log_in(&app.store, merchant.0, &login, &password)).await?;
-    let (token, expires_at) = app.tokens.issue(Audience::Staff, merchant.0, member.id.0, app.clock.now())?;
-    let role = member.role.name();
-    Ok(HttpResponse::Created().json(StaffSession { token, expires_at, staff_id: member.id.0, name: member.name, role }))
+    Ok(HttpResponse::Created().json(StaffSession::of(&app, merchant.0, member)?))
 }
 
 /// Who one is, and what one may do.
@@ -83,6 +98,7 @@ struct Me {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!(null))),
     params(("m" = i64, Path, description = "The merchant")),
     responses((status = 200, body = Me), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
@@ -91,4 +107,53 @@ pub(in crate::http) async fn me(who: Staff<Anything>) -> Result<HttpResponse, Er
     let permitted = Permission::ALL.iter().filter(|permission| who.role.has(**permission));
     let permissions = permitted.map(|permission| permission.name()).collect();
     Ok(HttpResponse::Ok().json(Me { staff_id: who.id.0, name: who.name, role: who.role.name(), permissions }))
+}
+
+/// Gives oneself another password, and answers with a token: those from before are no longer good.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    extensions(("x-permission" = json!(null))),
+    params(("m" = i64, Path, description = "The merchant")),
+    request_body = ChangePassword,
+    responses(
+        (status = 200, body = StaffSession),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`invalid_field` also when the old one is wrong, `too_many_requests`"),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
+    ),
+)]
+#[put("/v1/admin/merchants/{m}/me/password")]
+pub(in crate::http) async fn change_password(
+    app: Data<App>,
+    who: Staff<Anything>,
+    body: Body<ChangePassword>,
+) -> Result<HttpResponse, Error> {
+    let ChangePassword { old, new } = body.0;
+    let old = password("old", old, 1..=200)?;
+    let new = password("new", new, service::staff::PASSWORD_CHARS)?;
+    // Whoever has got hold of a token may not try passwords with it.
+    app.limits.staff_login(who.merchant, &who.login)?;
+    let (now, merchant, id, login) = (app.clock.now(), who.merchant, who.id, who.login.clone());
+    let (checked, hash) = blocking(&app, {
+        let login = login.clone();
+        move |app| {
+            let checked = service::staff::check_password(&app.store, merchant, &login, &old)?;
+            Ok((checked, service::staff::hash(&new)?))
+        }
+    })
+    .await?;
+    let action = Action { name: "change_password", subject: format!("staff {id}"), detail: json!({}) };
+    let member =
+        act(&app, &who, action, now, move |tx| service::staff::change_password(tx, (id, &login), &checked, &hash, now))
+            .await?;
+    Ok(HttpResponse::Ok().json(StaffSession::of(&app, merchant, member)?))
+}
+
+/// A password as it was typed: not trimmed, only counted.
+pub(super) fn password(field: &'static str, typed: String, chars: RangeInclusive<usize>) -> Result<String, Error> {
+    if chars.contains(&typed.chars().count()) {
+        return Ok(typed);
+    }
+    let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
+    Err(Error::InvalidField { field, reason })
 }

@@ -73,6 +73,7 @@ struct DeliveryPage {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("edit_settings"))),
     params(("m" = i64, Path, description = "The merchant"), DeliveryQuery),
     responses((status = 200, body = DeliveryPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
@@ -121,6 +122,7 @@ struct Retried {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("edit_settings"))),
     params(("m" = i64, Path, description = "The merchant"), ("seq" = i64, Path, description = "The event's number")),
     responses(
         (status = 200, body = Retried),

@@ -1,0 +1,67 @@
+//! The staff change their merchant's settings.
+
+use crate::error::Error;
+use crate::store::merchants::Merchant;
+use crate::store::{Tx, settings};
+
+/// What is to become of the webhook.
+#[derive(Clone, Debug, Default)]
+pub enum Webhook {
+    /// It stays as it is.
+    #[default]
+    Stay,
+    /// Nobody is told any more; the secret is forgotten.
+    Off,
+    /// It goes to this address.
+    To(String),
+}
+
+/// The settings, with the secret where one was made just now: it is not shown again.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The settings.
+    pub merchant: Merchant,
+    /// Where the merchant is told of what happens.
+    pub webhook_url: Option<String>,
+    /// What its messages are signed with.
+    pub new_secret: Option<String>,
+}
+
+/// Changes settings. Where the webhook is set for the first time, it gets a secret.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such merchant.
+pub fn change(tx: &mut Tx<'_>, change: impl FnOnce(&mut Merchant), webhook: &Webhook) -> Result<Changed, Error> {
+    let mut merchant = settings::lock(tx)?.ok_or(Error::NotFound)?;
+    change(&mut merchant);
+    settings::update(tx, &merchant)?;
+    let before = settings::webhook_url(tx.conn(), merchant.id)?;
+    let (webhook_url, new_secret) = match webhook {
+        Webhook::Stay => (before, None),
+        Webhook::Off => (None, None),
+        Webhook::To(url) if before.is_some() => (Some(url.clone()), None),
+        Webhook::To(url) => (Some(url.clone()), Some(secret()?)),
+    };
+    if !matches!(webhook, Webhook::Stay) {
+        settings::set_webhook(tx, webhook_url.as_deref(), new_secret.as_deref())?;
+    }
+    Ok(Changed { merchant, webhook_url, new_secret })
+}
+
+/// Gives the webhook another secret and returns it.
+///
+/// # Errors
+/// [`Error::NotFound`] when the merchant has no webhook.
+pub fn renew_secret(tx: &mut Tx<'_>) -> Result<String, Error> {
+    let merchant = settings::lock(tx)?.ok_or(Error::NotFound)?;
+    let url = settings::webhook_url(tx.conn(), merchant.id)?.ok_or(Error::NotFound)?;
+    let secret = secret()?;
+    settings::set_webhook(tx, Some(&url), Some(&secret))?;
+    Ok(secret)
+}
+
+fn secret() -> Result<String, Error> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Internal("the system gives no random bytes".to_owned()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
