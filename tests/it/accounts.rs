@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::clients::all_at_once;
 use crate::harness::{TestApp, number};
 
 fn by(delta: i64) -> Value {
@@ -172,4 +173,10 @@ async fn the_same_key_fifty_times_is_one_entry() {
     }
     assert_eq!((app.count("accounts"), app.count("entries"), app.count("staff_actions")), (1, 1, 1));
     assert_eq!(number(&mut app.conn(), "SELECT balance AS value FROM accounts"), 7);
+    // And where the account is there already.
+    let requests = (0..12).map(|_| manager.posting("k2", &path, &body)).collect();
+    let answers = all_at_once(&app, "SELECT FROM accounts", requests).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 11, "{answers:#?}");
+    assert_eq!(number(&mut app.conn(), "SELECT balance AS value FROM accounts"), 14);
 }

@@ -1,11 +1,12 @@
 //! Customers and staff as tests play them.
 
 use actix_web::rt::task::JoinHandle;
+use diesel::connection::SimpleConnection;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, TestApp};
+use crate::harness::{PASSWORD, TestApp, number, until};
 
 impl TestApp {
     /// A customer of shop 1, logged in by the sandbox.
@@ -32,6 +33,18 @@ impl TestApp {
         assert_eq!(session.status, StatusCode::CREATED, "{}", session.text);
         Staff { app: self, merchant, token: session.json()["token"].as_str().unwrap().to_owned() }
     }
+}
+
+/// Sends all `requests` while the rows that `hold` selects are locked, and lets go when every one of them waits for a lock.
+pub(crate) async fn all_at_once(app: &TestApp, hold: &str, requests: Vec<reqwest::RequestBuilder>) -> Vec<Answer> {
+    let (mut holder, mut watcher) = (app.conn(), app.conn());
+    holder.batch_execute(&format!("BEGIN; {hold} FOR UPDATE")).unwrap();
+    let count = i64::try_from(requests.len()).unwrap();
+    let sent: Vec<_> = requests.into_iter().map(|request| actix_web::rt::spawn(Answer::of(request))).collect();
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until(|| number(&mut watcher, waiting) == count).await;
+    holder.batch_execute("COMMIT").unwrap();
+    futures_util::future::join_all(sent).await.into_iter().map(Result::unwrap).collect()
 }
 
 /// A logged-in customer.
@@ -111,7 +124,12 @@ impl<'a> Staff<'a> {
 
     /// Posts under an idempotency key.
     pub(crate) async fn post_once(&self, key: &str, path: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::POST, path).header("Idempotency-Key", key).json(body)).await
+        Answer::of(self.posting(key, path, body)).await
+    }
+
+    /// The same, not sent yet.
+    pub(crate) fn posting(&self, key: &str, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        self.request(Method::POST, path).header("Idempotency-Key", key).json(body)
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
