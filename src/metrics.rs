@@ -58,6 +58,8 @@ pub struct Metrics {
     pub lane_panics: Counter,
     /// Transactions run again from the start, by cause.
     pub transaction_retries: Family<CodeLabels, Counter>,
+    /// Commands that Redis did not answer, or not well.
+    pub redis_failures: Counter,
 }
 
 impl Default for Metrics {
@@ -78,6 +80,7 @@ impl Default for Metrics {
             commit_seconds: seconds(),
             lane_panics: Counter::default(),
             transaction_retries: Family::default(),
+            redis_failures: Counter::default(),
         };
         metrics.registered()
     }
@@ -104,6 +107,7 @@ impl Metrics {
         r.register_with_unit("commit", "Time of a group's commit alone", Unit::Seconds, self.commit_seconds.clone());
         r.register("lane_panics", "Groups that ended in a panic", self.lane_panics.clone());
         r.register("transaction_retries", "Transactions run again, by cause", self.transaction_retries.clone());
+        r.register("redis_failures", "Commands that Redis failed", self.redis_failures.clone());
         self
     }
 

@@ -132,6 +132,15 @@ pub enum Error {
         /// The limit.
         addresses_max: u32,
     },
+    /// The customer's cart holds as many kinds of goods as it may.
+    #[error("cart full")]
+    CartFull {
+        /// The limit.
+        lines_max: usize,
+    },
+    /// Nothing is selected in the cart that is to be placed.
+    #[error("nothing selected in the cart")]
+    EmptyCart,
     /// Too many requests of one customer or one address.
     #[error("too many requests")]
     TooManyRequests {
@@ -141,7 +150,7 @@ pub enum Error {
     /// A request that HTTP itself refuses, by status.
     #[error("bad request, status {0}")]
     Http(u16),
-    /// Whom we depend on cannot be reached: the database, the login provider.
+    /// Whom we depend on cannot be reached: the database, Redis, the login provider.
     #[error("unavailable: {0}")]
     Unavailable(String),
     /// As many orders wait as may. Nothing was done.
@@ -166,7 +175,7 @@ impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         let is_stranger = |name| violates(&error, name);
         // A token outlives its customer when the database is restored from an older backup.
-        if ["orders_customer_fkey", "addresses_customer_fkey"].into_iter().any(is_stranger) {
+        if ["orders_customer_fkey", "addresses_customer_fkey", "carts_customer_fkey"].into_iter().any(is_stranger) {
             return Self::Unauthenticated;
         }
         Self::Database(error)
@@ -275,6 +284,7 @@ impl Error {
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::BodyTooSlow => (408, "body_too_slow"),
             Self::AddressBookFull { .. } => (409, "address_book_full"),
+            Self::CartFull { .. } => (409, "cart_full"),
             Self::IllegalMove { .. } => (409, "illegal_move"),
             Self::CancelNotAllowed => (409, "cancel_not_allowed"),
             Self::CashNotCollected => (409, "cash_not_collected"),
@@ -291,6 +301,7 @@ impl Error {
             Self::BadLines(BadLines::Empty) => (422, "empty_order"),
             Self::BadLines(BadLines::TooMany { .. }) => (422, "too_many_lines"),
             Self::BadLines(BadLines::Count { .. }) => (422, "bad_count"),
+            Self::EmptyCart => (422, "empty_cart"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
             Self::NudgedAlready { .. } => (429, "nudged_already"),
@@ -324,7 +335,7 @@ impl Error {
         match self {
             Self::MalformedBody { field, .. } if !field.is_empty() => Some(field.clone()),
             Self::InvalidField { field, .. } => Some((*field).to_owned()),
-            Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
+            Self::EmptyCart | Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
             Self::BadLines(BadLines::Count { line, .. }) => Some(format!("lines[{line}].count")),
             Self::KeyMissing | Self::KeyMalformed | Self::KeyReused => Some("Idempotency-Key".to_owned()),
             Self::Refused(refusal) => match refusal {

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod limits;
 
 mod admin;
+mod cart;
 mod extract;
 mod observe;
 mod ops;
@@ -47,6 +48,12 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(shop::add_address)
         .service(shop::change_address)
         .service(shop::remove_address)
+        .service(cart::show_cart)
+        .service(cart::put_line)
+        .service(cart::amend_line)
+        .service(cart::remove_line)
+        .service(cart::select)
+        .service(cart::clear_cart)
         .service(orders::list_orders)
         .service(orders::show_order)
         .service(admin::sessions::log_in)

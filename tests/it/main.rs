@@ -4,9 +4,11 @@
 
 mod clients;
 mod harness;
+mod redis_server;
 
 mod addresses;
 mod audit;
+mod cart;
 mod command;
 mod concurrency;
 mod crashes;
@@ -15,6 +17,7 @@ mod http;
 mod lanes;
 mod optimistic;
 mod orders;
+mod redis_faults;
 mod schema;
 mod sharding;
 mod twins;
