@@ -32,6 +32,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["http"]),
     ("nix", &["embedded_pg"]),
     ("redis", &["redis_store"]),
+    ("csv", &["http"]),
 ];
 
 /// What stands nowhere in `src`, where it may stand, and what to use instead.

@@ -141,6 +141,12 @@ pub enum Error {
     /// Nothing is selected in the cart that is to be placed.
     #[error("nothing selected in the cart")]
     EmptyCart,
+    /// More orders than one export holds.
+    #[error("export too large")]
+    ExportTooLarge {
+        /// The limit.
+        orders_max: usize,
+    },
     /// Too many requests of one customer or one address.
     #[error("too many requests")]
     TooManyRequests {
@@ -301,6 +307,7 @@ impl Error {
             Self::BadLines(BadLines::Empty) => (422, "empty_order"),
             Self::BadLines(BadLines::TooMany { .. }) => (422, "too_many_lines"),
             Self::BadLines(BadLines::Count { .. }) => (422, "bad_count"),
+            Self::ExportTooLarge { .. } => (422, "export_too_large"),
             Self::EmptyCart => (422, "empty_cart"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),

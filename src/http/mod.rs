@@ -58,6 +58,10 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(orders::show_order)
         .service(admin::sessions::log_in)
         .service(admin::sessions::me)
+        .service(admin::export::export_orders)
+        .service(admin::orders::list_orders)
+        .service(admin::orders::show_order)
+        .service(admin::statistics::show_statistics)
         .service(ops::healthz)
         .service(ops::readyz)
         .service(ops::metrics);

@@ -8,6 +8,7 @@
 //! * No function here reads the clock or makes an id.
 
 pub mod audit;
+pub mod board;
 pub mod carts;
 pub mod catalog;
 pub mod ledger;
@@ -20,6 +21,7 @@ pub mod payments;
 pub mod people;
 pub mod placing;
 pub mod staff;
+pub mod statistics;
 pub mod stock;
 
 mod bulk;

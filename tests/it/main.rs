@@ -8,6 +8,7 @@ mod redis_server;
 
 mod addresses;
 mod audit;
+mod board;
 mod cart;
 mod command;
 mod concurrency;
