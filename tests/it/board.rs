@@ -295,6 +295,10 @@ async fn days_are_summed_by_the_merchants_clock() {
     paid_and_refunded(&app, &early, "20", "0");
     paid_and_refunded(&app, &late, "80", "20");
     app.execute(&format!(
+        "INSERT INTO payments (merchant_id, id, order_id, gateway, state, amount, actor, created_at)
+             VALUES (1, gen_random_uuid(), '{early}', 'sandbox', 'closed', 20, 'gateway', now())"
+    ));
+    app.execute(&format!(
         "UPDATE orders SET state = 'cancelled' WHERE id = '{cancelled}'; UPDATE orders SET state = 'rejected' WHERE id = '{rejected}';
          UPDATE orders SET state = 'completed' WHERE id = '{early}';
          UPDATE order_lines SET refunded_count = 1 WHERE order_id = '{late}' AND goods_id = 2;
