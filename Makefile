@@ -14,7 +14,8 @@ run: dependencies
 	@cargo build --release
 	@exec target/release/rowlock serve
 
-test: dependencies tools
+test: tools
+	@scripts/dependencies test
 	@cargo test
 
 simulate: dependencies

@@ -59,6 +59,8 @@ pub struct Config {
     pub database: Database,
     /// The private cluster.
     pub embedded_pg: EmbeddedPg,
+    /// The connection to Redis, where there is one.
+    pub redis: Redis,
     /// Tokens.
     pub auth: Auth,
     /// Who vouches for customers.
@@ -123,6 +125,18 @@ pub struct Database {
 pub struct EmbeddedPg {
     pub bin_dir: PathBuf,
     pub user: String,
+}
+
+/// `[redis]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Redis {
+    pub url: Secret,
+    pub pool_size: u32,
+    pub connect_timeout_ms: u64,
+    pub command_timeout_ms: u64,
+    pub cart_days: u32,
 }
 
 /// `[auth]`
@@ -245,12 +259,12 @@ impl Config {
         let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
             let Ok(name) = name.into_string() else { continue };
-            if name.starts_with(PREFIX) || name == "DATABASE_URL" {
+            if name.starts_with(PREFIX) || ["DATABASE_URL", "REDIS_URL"].contains(&name.as_str()) {
                 let value = value.into_string().map_err(|_| ConfigError(format!("{name} is not UTF-8")))?;
                 environment.push((name, value));
             }
         }
-        // Where both are set, ROWLOCK_DATABASE_URL comes after DATABASE_URL and wins.
+        // Where both are set, ROWLOCK_DATABASE_URL comes after DATABASE_URL and wins; so with Redis.
         environment.sort();
         Self::from_parts(&text, environment)
     }
@@ -290,7 +304,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 41] = [
+        let bounds: [(&str, u64, u64, u64); 45] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
@@ -308,6 +322,10 @@ impl Config {
             ("database.lock_timeout_ms", self.database.lock_timeout_ms, 10, 60_000),
             ("database.statement_timeout_ms", self.database.statement_timeout_ms, 100, 600_000),
             ("database.attempts_max", self.database.attempts_max.into(), 2, 100),
+            ("redis.pool_size", self.redis.pool_size.into(), 1, 200),
+            ("redis.connect_timeout_ms", self.redis.connect_timeout_ms, 10, 10_000),
+            ("redis.command_timeout_ms", self.redis.command_timeout_ms, 10, 10_000),
+            ("redis.cart_days", self.redis.cart_days.into(), 1, 365),
             ("auth.token_hours", self.auth.token_hours.into(), 1, 8_760),
             ("orders.lines_max", self.orders.lines_max as u64, 1, 500),
             ("orders.count_max", self.orders.count_max.into(), 1, 9_999),
@@ -352,6 +370,10 @@ impl Config {
         if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(ConfigError("database.url does not start with postgres://".to_owned()));
         }
+        let url = self.redis.url.expose();
+        if !url.is_empty() && !["redis://", "redis+unix://"].into_iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(ConfigError("redis.url does not start with redis:// or redis+unix://".to_owned()));
+        }
         if self.database.lock_timeout_ms >= self.database.statement_timeout_ms {
             return Err(ConfigError("database.lock_timeout_ms must be below database.statement_timeout_ms".to_owned()));
         }
@@ -394,6 +416,9 @@ fn set(table: &mut Table, section: &str, key: &str, value: Value) -> Result<(), 
 fn key_of(table: &Table, name: &str) -> Result<(String, String), ConfigError> {
     if name == "DATABASE_URL" {
         return Ok(("database".to_owned(), "url".to_owned()));
+    }
+    if name == "REDIS_URL" {
+        return Ok(("redis".to_owned(), "url".to_owned()));
     }
     for (section, keys) in table {
         for key in keys.as_table().into_iter().flat_map(Table::keys) {
@@ -462,6 +487,7 @@ mod tests {
             ),
             ("", Some(("ROWLOCK_HTTP_PORT", "many")), "ROWLOCK_HTTP_PORT is no integer"),
             ("", Some(("DATABASE_URL", "nonsense")), "database.url does not start with postgres://"),
+            ("", Some(("REDIS_URL", "rediss://cache")), "redis.url does not start with redis:// or redis+unix://"),
             (
                 "[database]\nlock_timeout_ms = 10000",
                 None,
@@ -490,8 +516,9 @@ mod tests {
     fn secrets_are_not_shown() {
         let secret = "0123456789abcdef0123456789abcdef";
         let url = "postgres://rowlock:hunter2@db/rowlock";
-        let config = load("", &[("DATABASE_URL", url), ("ROWLOCK_AUTH_TOKEN_SECRET", secret)]).expect("valid");
+        let redis = ("REDIS_URL", "redis://:hunter3@cache");
+        let config = load("", &[("DATABASE_URL", url), ("ROWLOCK_AUTH_TOKEN_SECRET", secret), redis]).expect("valid");
         let shown = format!("{config:#?}");
-        assert!(!shown.contains("hunter2") && !shown.contains(secret), "{shown}");
+        assert!(!["hunter2", "hunter3", secret].into_iter().any(|word| shown.contains(word)), "{shown}");
     }
 }

@@ -3,6 +3,7 @@
 //! The modules, in the order a newcomer may want to read them.
 
 pub mod domain;
+pub mod redis_store;
 pub mod store;
 
 pub mod placement;
@@ -31,6 +32,8 @@ use crate::http::limits::RateLimits;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
+use crate::redis_store::Redis;
+use crate::service::carts::Carts;
 use crate::store::{Store, Unavailable};
 
 /// Everything a request needs; made once, shared by all threads.
@@ -47,6 +50,8 @@ pub struct App {
     pub webhooks: Webhooks,
     /// Does what has become due.
     pub jobs: Jobs,
+    /// The customers' carts.
+    pub carts: Carts,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -69,14 +74,20 @@ pub struct Parts {
 }
 
 impl App {
-    /// Connects to the database at `url`. `secret` signs the tokens.
+    /// Connects to the database at `url`. `secret` signs the tokens. A Redis is not needed yet.
     ///
     /// # Errors
-    /// [`Unavailable`] when the database does not answer.
+    /// [`Unavailable`] when the database does not answer, or `redis.url` cannot be read.
     pub fn new(config: Config, url: &str, secret: &[u8], parts: Parts) -> Result<Self, Unavailable> {
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::connect(url, &config.database, Arc::clone(&metrics))?);
+        let redis = match config.redis.url.is_empty() {
+            true => None,
+            false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
+        };
+        let redis = redis.map(|redis| redis_store::carts::Carts::new(redis, config.redis.cart_days));
         Ok(Self {
+            carts: Carts::new(Arc::clone(&store), redis),
             engine: Engine::start(
                 &config.placement,
                 Arc::clone(&store),

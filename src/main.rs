@@ -43,6 +43,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Environment:
   DATABASE_URL              The PostgreSQL to use; without it, a private cluster in ./data
+  REDIS_URL                 The Redis to keep carts in; without it, PostgreSQL keeps them
   ROWLOCK_<SECTION>_<KEY>   Replaces one key of the configuration: ROWLOCK_HTTP_PORT=9000
 
 Examples:

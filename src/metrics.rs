@@ -70,6 +70,8 @@ pub struct Metrics {
     pub event_streams_dropped: Counter,
     /// Attempts at a webhook, by what became of them: `delivered`, `failed`, `parked`.
     pub webhook_attempts: Family<CodeLabels, Counter>,
+    /// Commands that Redis did not answer, or not well.
+    pub redis_failures: Counter,
 }
 
 impl Default for Metrics {
@@ -96,6 +98,7 @@ impl Default for Metrics {
             event_streams: Gauge::default(),
             event_streams_dropped: Counter::default(),
             webhook_attempts: Family::default(),
+            redis_failures: Counter::default(),
         };
         metrics.registered()
     }
@@ -128,6 +131,7 @@ impl Metrics {
         r.register("event_streams", "Open streams of events", self.event_streams.clone());
         r.register("event_streams_dropped", "Streams nobody read", self.event_streams_dropped.clone());
         r.register("webhook_attempts", "Attempts at a webhook, by outcome", self.webhook_attempts.clone());
+        r.register("redis_failures", "Commands that Redis failed", self.redis_failures.clone());
         self
     }
 

@@ -14,10 +14,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("embedded_pg", &[]),
     ("store", &["domain", "config", "metrics"]),
+    ("redis_store", &["domain", "config", "metrics", "store"]),
     ("error", &["domain", "store"]),
     ("gateway", &["domain", "config", "metrics"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
-    ("service", &["domain", "store", "gateway", "error", "clock"]),
+    ("service", &["domain", "store", "redis_store", "gateway", "error", "clock"]),
     ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),
     ("jobs", &["service", "store", "gateway", "metrics", "error", "clock", "config", "domain"]),
     ("http", &["events", "service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
@@ -32,6 +33,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("prometheus_client", &["metrics"]),
     ("jsonwebtoken", &["http"]),
     ("nix", &["embedded_pg"]),
+    ("redis", &["redis_store"]),
+    ("csv", &["http"]),
 ];
 
 /// What stands nowhere in `src`, where it may stand, and what to use instead.

@@ -3,6 +3,7 @@
 //! Invariant: nothing here reads a clock, draws a random number, or knows of SQL or HTTP. Whatever a decision needs
 //! is an argument, so every rule can be tested from a table.
 
+pub mod cart;
 pub mod ledger;
 pub mod money;
 pub mod moves;

@@ -150,6 +150,21 @@ pub enum Error {
         /// The limit.
         addresses_max: u32,
     },
+    /// The customer's cart holds as many kinds of goods as it may.
+    #[error("cart full")]
+    CartFull {
+        /// The limit.
+        lines_max: usize,
+    },
+    /// Nothing is selected in the cart that is to be placed.
+    #[error("nothing selected in the cart")]
+    EmptyCart,
+    /// More orders than one export holds.
+    #[error("export too large")]
+    ExportTooLarge {
+        /// The limit.
+        orders_max: usize,
+    },
     /// Too many requests of one customer or one address.
     #[error("too many requests")]
     TooManyRequests {
@@ -159,7 +174,7 @@ pub enum Error {
     /// A request that HTTP itself refuses, by status.
     #[error("bad request, status {0}")]
     Http(u16),
-    /// Whom we depend on cannot be reached: the database, the login provider.
+    /// Whom we depend on cannot be reached: the database, Redis, the login provider.
     #[error("unavailable: {0}")]
     Unavailable(String),
     /// As many orders wait as may. Nothing was done.
@@ -190,7 +205,7 @@ impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         let is_violated = |name| violates(&error, name);
         // A token outlives its customer when the database is restored from an older backup.
-        if ["orders_customer_fkey", "addresses_customer_fkey"].into_iter().any(is_violated) {
+        if ["orders_customer_fkey", "addresses_customer_fkey", "carts_customer_fkey"].into_iter().any(is_violated) {
             return Self::Unauthenticated;
         }
         // Only removing meets these: whoever adds has seen, and keeps, what it is added to.
@@ -303,6 +318,7 @@ impl Error {
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::BodyTooSlow => (408, "body_too_slow"),
             Self::AddressBookFull { .. } => (409, "address_book_full"),
+            Self::CartFull { .. } => (409, "cart_full"),
             Self::IllegalMove { .. } => (409, "illegal_move"),
             Self::CancelNotAllowed => (409, "cancel_not_allowed"),
             Self::CashNotCollected => (409, "cash_not_collected"),
@@ -325,6 +341,8 @@ impl Error {
             Self::BadLines(BadLines::Empty) => (422, "empty_order"),
             Self::BadLines(BadLines::TooMany { .. }) => (422, "too_many_lines"),
             Self::BadLines(BadLines::Count { .. }) => (422, "bad_count"),
+            Self::ExportTooLarge { .. } => (422, "export_too_large"),
+            Self::EmptyCart => (422, "empty_cart"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
             Self::NudgedAlready { .. } => (429, "nudged_already"),
@@ -362,7 +380,7 @@ impl Error {
             Self::StockTooLow { .. } => Some("delta".to_owned()),
             Self::LoginTaken => Some("login".to_owned()),
             Self::NameTaken => Some("name".to_owned()),
-            Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
+            Self::EmptyCart | Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
             Self::BadLines(BadLines::Count { line, .. }) => Some(format!("lines[{line}].count")),
             Self::KeyMissing | Self::KeyMalformed | Self::KeyReused => Some("Idempotency-Key".to_owned()),
             Self::Refused(refusal) => match refusal {

@@ -75,6 +75,15 @@ impl Error {
                 format!("最多保存 {addresses_max} 个地址。"),
                 format!("An address book holds at most {addresses_max} addresses."),
             ),
+            Self::CartFull { lines_max } => (
+                format!("购物车最多放 {lines_max} 种商品。"),
+                format!("A cart holds at most {lines_max} kinds of goods."),
+            ),
+            Self::ExportTooLarge { orders_max } => (
+                format!("导出最多 {orders_max} 个订单，请缩小日期范围。"),
+                format!("An export holds at most {orders_max} orders; choose fewer days."),
+            ),
+            Self::EmptyCart => fixed("购物车中没有选中的商品。", "Nothing is selected in the cart."),
             Self::BodyTooLarge(max) => {
                 (format!("请求体不得超过 {max} 字节。"), format!("The body may have at most {max} bytes."))
             }

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod limits;
 
 mod admin;
+mod cart;
 mod extract;
 mod observe;
 mod ops;
@@ -49,6 +50,12 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(shop::add_address)
         .service(shop::change_address)
         .service(shop::remove_address)
+        .service(cart::show_cart)
+        .service(cart::put_line)
+        .service(cart::amend_line)
+        .service(cart::remove_line)
+        .service(cart::select)
+        .service(cart::clear_cart)
         .service(orders::list_orders)
         .service(orders::show_order)
         .service(orders::cancel_order)
@@ -100,6 +107,10 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::accounts::show_account)
         .service(admin::accounts::correct_account)
         .service(admin::accounts::correct_customer)
+        .service(admin::export::export_orders)
+        .service(admin::orders::list_orders)
+        .service(admin::orders::show_order)
+        .service(admin::statistics::show_statistics)
         .service(ops::healthz)
         .service(ops::readyz)
         .service(ops::metrics);

@@ -1,17 +1,23 @@
 //! A customer places orders and looks at them.
 
+use std::fmt;
+
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post};
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::cart::owner;
 use super::extract::{Body, Customer, Key, OrderPath, line, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{EventView, OrderView, ReasonFields, optional_amount, pay_method};
-use super::{read, write};
+use super::{blocking, read, write};
 use crate::App;
 use crate::clock::uuid_at;
 use crate::config;
@@ -19,10 +25,11 @@ use crate::domain::money::Money;
 use crate::domain::moves::Actor;
 use crate::domain::order::{Fulfilment, PayMethod};
 use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
-use crate::domain::{AddressId, CustomerId, GoodsId, OrderId};
+use crate::domain::{AddressId, CartId, CustomerId, GoodsId, OrderId};
 use crate::error::Error;
 use crate::placement::Outcome;
 use crate::service;
+use crate::service::carts::{Owner, ToPlace};
 use crate::service::orders::Cancelling;
 use crate::store::{moves, orders};
 
@@ -31,9 +38,7 @@ use crate::store::{moves, orders};
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlaceOrder {
-    /// Goods and units, at most 50 lines by default. Lines that name the same goods are summed.
-    #[schema(min_items = 1)]
-    lines: Vec<Line>,
+    lines: Lines,
     fulfilment: FulfilmentRequest,
     #[schema(schema_with = pay_method)]
     pay_method: PayMethod,
@@ -53,6 +58,51 @@ struct PlaceOrder {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_zero(points: &u32) -> bool {
     *points == 0
+}
+
+/// Goods and units, at most 50 lines by default; those that name the same goods are summed. Or `"cart"`: what is selected in the
+/// customer's cart, which the order takes out of it in the same step.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Lines {
+    /// These.
+    Given(Vec<Line>),
+    /// What is selected in the cart.
+    FromCart(FromCart),
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum FromCart {
+    Cart,
+}
+
+/// By hand, so that what is wrong inside a line is told of that line.
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Lines;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of lines or \"cart\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Lines, E> {
+                match text {
+                    "cart" => Ok(Lines::FromCart(FromCart::Cart)),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, lines: A) -> Result<Lines, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(lines)).map(Lines::Given)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -99,22 +149,21 @@ impl PlaceOrder {
         digest(&SHA256, &canonical).as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
+    /// An order of `lines`, which may be those of a cart.
     fn into_placement(
         self,
         id: OrderId,
         customer_id: CustomerId,
         key: IdempotencyKey,
-        limits: &config::Orders,
-    ) -> Result<Placement, Error> {
-        let request_hash = self.hash();
-        let lines: Vec<(GoodsId, i64)> = self.lines.iter().map(|line| (GoodsId(line.goods_id), line.count)).collect();
-        let limits = Limits { lines_max: limits.lines_max, count_max: limits.count_max };
-        Ok(Placement {
+        lines: WantedLines,
+        cart: Option<CartId>,
+    ) -> Placement {
+        Placement {
             id,
             customer_id,
             key,
-            request_hash,
-            lines: WantedLines::new(&lines, limits)?,
+            request_hash: self.hash(),
+            lines,
             fulfilment: match self.fulfilment {
                 FulfilmentRequest::DineIn { table } => Fulfilment::DineIn { table },
                 FulfilmentRequest::Pickup {} => Fulfilment::Pickup,
@@ -122,10 +171,10 @@ impl PlaceOrder {
             },
             pay_method: self.pay_method,
             points: self.points.into(),
-            cart: None,
+            cart,
             expected_total: self.expected_total,
             remark: self.remark,
-        })
+        }
     }
 }
 
@@ -146,9 +195,9 @@ impl PlaceOrder {
         (status = 201, body = OrderView, description = "Placed"),
         (status = 200, body = OrderView, description = "This key has placed this order before"),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
-            `below_minimum`, `shop_paused`, `shop_closed`"),
+            `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed`"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
-            `empty_order`, `too_many_lines`, `bad_count`, `invalid_field`"),
+            `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `invalid_field`"),
         (status = "4XX", body = ProblemView, content_type = PROBLEM),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key"),
     ),
@@ -162,9 +211,15 @@ pub(super) async fn place_order(
     body: Body<PlaceOrder>,
 ) -> Result<HttpResponse, Error> {
     let now = app.clock.now();
-    let limits = &app.config.orders;
-    let placement = body.0.checked(limits)?.into_placement(OrderId(uuid_at(now)), who.id, key.0, limits)?;
-    let outcome = app.engine.place(who.merchant, placement).await?;
+    let request = body.0.checked(&app.config.orders)?;
+    let id = OrderId(uuid_at(now));
+    let outcome = match &request.lines {
+        Lines::Given(lines) => {
+            let lines = wanted(&app, lines.iter().map(|line| (GoodsId(line.goods_id), line.count)))?;
+            app.engine.place(who.merchant, request.into_placement(id, who.id, key.0, lines, None)).await?
+        }
+        Lines::FromCart(FromCart::Cart) => place_cart(&app, owner(&who), key.0, id, request, now).await?,
+    };
     let (mut response, order) = match outcome {
         Outcome::Placed(order) => (HttpResponse::Created(), order),
         Outcome::Repeated(order) => (HttpResponse::Ok(), order),
@@ -173,6 +228,44 @@ pub(super) async fn place_order(
     };
     req.extensions_mut().insert(AboutOrder(order.id));
     Ok(response.json(OrderView::from(order)))
+}
+
+/// Places what is selected in the cart; see [`crate::service::carts`] for why that happens once.
+async fn place_cart(
+    app: &Data<App>,
+    owner: Owner,
+    key: IdempotencyKey,
+    id: OrderId,
+    request: PlaceOrder,
+    now: DateTime<Utc>,
+) -> Result<Outcome, Error> {
+    let (asked, hash) = (key.clone(), request.hash());
+    let (cart, lines) = match blocking(app, move |app| app.carts.to_place(owner, &asked, &hash, now)).await? {
+        ToPlace::Placed(order) => return Ok(Outcome::Repeated(*order)),
+        ToPlace::Mismatched => return Ok(Outcome::Mismatched),
+        ToPlace::Selected(cart, lines) => (cart, lines),
+    };
+    let lines = wanted(app, lines.into_iter().map(|(goods, count)| (goods, count.into())))?;
+    let placement = request.into_placement(id, owner.customer, key, lines, Some(cart));
+    let outcome = app.engine.place(owner.merchant, placement).await?;
+    if matches!(outcome, Outcome::Placed(_)) {
+        settle(app, owner).await;
+    }
+    Ok(outcome)
+}
+
+fn wanted(app: &App, lines: impl Iterator<Item = (GoodsId, i64)>) -> Result<WantedLines, Error> {
+    let limits = &app.config.orders;
+    let lines: Vec<_> = lines.collect();
+    Ok(WantedLines::new(&lines, Limits { lines_max: limits.lines_max, count_max: limits.count_max })?)
+}
+
+/// Takes an order that is placed out of its cart. It stands whatever becomes of that: the next who reads the cart would do it.
+async fn settle(app: &Data<App>, owner: Owner) {
+    let now = app.clock.now();
+    if let Err(error) = blocking(app, move |app| app.carts.settle(owner, now)).await {
+        log::warn!(merchant_id:% = owner.merchant; "Leaves a placed cart to its next reader: {error}");
+    }
 }
 
 /// An order with what happened to it since it was placed.

@@ -5,7 +5,8 @@
 //!    where points are to be spent, the accounts they are in. All locks come before the first write.
 //! 3. Find the keys that are known. It must come after the locks: a twin that was faster (a retry that reached another instance)
 //!    wanted the same goods, so it has committed by now, and this statement's snapshot sees it. Looked up before, the twin of an order
-//!    that took the last unit would be refused as out of stock. Most keys are new, and their unique index finds the others when they
+//!    that took the last unit would be refused as out of stock. (Only a cart that was changed between two requests of one key can make
+//!    them want different goods. Then the second does not wait here, but at the key's index, if it is not refused before.) Most keys are new, and their unique index finds the others when they
 //!    are written; so this step is left out ([`Keys::Presumed`]) until the index did, or somebody is about to be refused.
 //! 4. Plan: pure, in arrival order. A key that stands twice in the group counts the second time as a repeat of the first, if
 //!    that is placed.

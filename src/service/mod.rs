@@ -1,6 +1,7 @@
-//! Use cases: one function each, all of it inside the transaction of its caller.
+//! Use cases: one function each, all of it inside the transaction of its caller, where the function does not say otherwise.
 
 pub mod accounts;
+pub mod carts;
 pub mod demo;
 pub mod menu;
 pub mod orders;

@@ -1,5 +1,7 @@
 //! The menu: categories, products and the goods that are sold and stocked.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use rust_decimal::Decimal;
@@ -100,6 +102,51 @@ pub fn goods_on_sale(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<M
             Ok(MenuGoods { id, product_id, spec_zh, spec_en, price: money(price).map_err(corrupt)?, stock, sales })
         })
         .collect()
+}
+
+/// Goods as a cart shows them.
+#[derive(Debug)]
+pub struct CartGoods {
+    /// The dish.
+    pub name: LocalText,
+    /// The spec of the dish.
+    pub spec: LocalText,
+    /// Yuan a unit.
+    pub price: Money,
+    /// Units left; none while the kitchen calls it sold out.
+    pub left: u32,
+    /// Whether it may be ordered at all.
+    pub on_sale: bool,
+}
+
+/// The goods `ids`, as far as the merchant has them.
+pub fn cart_goods(conn: &mut Conn, merchant: MerchantId, ids: &[GoodsId]) -> QueryResult<HashMap<GoodsId, CartGoods>> {
+    type Row = (i64, (String, String), (String, String), Decimal, i32, Option<i32>, bool);
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let of_product = products::merchant_id.eq(goods::merchant_id).and(products::id.eq(goods::product_id));
+    let rows: Vec<Row> = goods::table
+        .inner_join(products::table.on(of_product.and(products::merchant_id.eq(merchant.0))))
+        .filter(goods::merchant_id.eq(merchant.0))
+        .filter(goods::id.eq_any(ids))
+        .select((
+            goods::id,
+            (products::name_zh, products::name_en),
+            (goods::spec_zh, goods::spec_en),
+            goods::price,
+            goods::stock,
+            goods::sold_out_units,
+            goods::on_sale,
+        ))
+        .load(conn)?;
+    let goods = |(id, name, spec, price, stock, sold_out_units, on_sale): Row| {
+        let left = if sold_out_units.is_some() { 0 } else { u32::try_from(stock)? };
+        let (name, spec) = (LocalText::new(name.0, name.1), LocalText::new(spec.0, spec.1));
+        Ok((GoodsId(id), CartGoods { name, spec, price: money(price)?, left, on_sale }))
+    };
+    rows.into_iter().map(|row| goods(row).map_err(corrupt)).collect()
 }
 
 /// Adds a category and returns its id.

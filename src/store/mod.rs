@@ -8,6 +8,8 @@
 //! * No function here reads the clock or makes an id.
 
 pub mod audit;
+pub mod board;
+pub mod carts;
 pub mod catalog;
 pub mod events;
 pub mod ledger;
@@ -24,6 +26,7 @@ pub mod placing;
 pub mod purge;
 pub mod settings;
 pub mod staff;
+pub mod statistics;
 pub mod stock;
 pub mod webhooks;
 

@@ -9,7 +9,8 @@ use super::rows::{Corrupt, corrupt, money};
 use super::schema::{order_lines, orders};
 use super::{Conn, QueryResult};
 use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState};
-use crate::domain::{CustomerId, GoodsId, LocalText, MerchantId, OrderId};
+use crate::domain::placement::{IdempotencyKey, RequestHash};
+use crate::domain::{CartId, CustomerId, GoodsId, LocalText, MerchantId, OrderId};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
@@ -131,6 +132,49 @@ pub fn find(conn: &mut Conn, merchant: MerchantId, customer: CustomerId, id: Ord
         .select(OrderRow::as_select())
         .load(conn)?;
     Ok(with_lines(conn, merchant, rows)?.pop())
+}
+
+/// The order that stands under a customer's key, and what the key was used for.
+pub fn find_key(
+    conn: &mut Conn,
+    merchant: MerchantId,
+    customer: CustomerId,
+    key: &IdempotencyKey,
+) -> QueryResult<Option<(Order, RequestHash)>> {
+    let row: Option<(OrderRow, Option<Vec<u8>>)> = orders::table
+        .filter(orders::merchant_id.eq(merchant.0))
+        .filter(orders::customer_id.eq(customer.0))
+        .filter(orders::idempotency_key.eq(key.as_str()))
+        .select((OrderRow::as_select(), orders::request_hash))
+        .first(conn)
+        .optional()?;
+    let Some((row, hash)) = row else { return Ok(None) };
+    let hash = hash.and_then(|hash| hash.try_into().ok());
+    let hash = hash.ok_or_else(|| corrupt(format!("order {}: request_hash is not 32 bytes", row.id).into()))?;
+    Ok(with_lines(conn, merchant, vec![row])?.pop().map(|order| (order, hash)))
+}
+
+/// What was ordered from a customer's cart, if an order was placed from it: goods and units.
+pub fn placed_from(
+    conn: &mut Conn,
+    merchant: MerchantId,
+    customer: CustomerId,
+    cart: CartId,
+) -> QueryResult<Option<Vec<(GoodsId, u32)>>> {
+    let of_order = order_lines::merchant_id.eq(orders::merchant_id).and(order_lines::order_id.eq(orders::id));
+    let rows: Vec<(i64, i32)> = orders::table
+        .inner_join(order_lines::table.on(of_order.and(order_lines::merchant_id.eq(merchant.0))))
+        .filter(orders::merchant_id.eq(merchant.0))
+        .filter(orders::customer_id.eq(customer.0))
+        .filter(orders::cart_id.eq(cart.0))
+        .select((order_lines::goods_id, order_lines::count))
+        .load(conn)?;
+    // An order has at least one line.
+    let line = |(goods_id, count)| {
+        let count = u32::try_from(count).map_err(|error| corrupt(Corrupt::from(error)))?;
+        Ok((GoodsId(goods_id), count))
+    };
+    if rows.is_empty() { Ok(None) } else { rows.into_iter().map(line).collect::<QueryResult<_>>().map(Some) }
 }
 
 /// At most `limit` of a customer's orders, the newest first, placed before the order `before`.

@@ -73,6 +73,14 @@ impl<'a> Customer<'a> {
         Answer::of(self.request(Method::POST, path).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path)).await
+    }
+
     /// Places an order under a key.
     pub(crate) async fn place(&self, key: &str, body: &Value) -> Answer {
         Answer::of(self.placing(key, body)).await

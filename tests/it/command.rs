@@ -34,7 +34,12 @@ impl Drop for Folder {
 
 fn rowlock(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowlock"));
-    command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").env("RUST_BACKTRACE", "0");
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("DATABASE_URL")
+        .env_remove("REDIS_URL")
+        .env("RUST_BACKTRACE", "0");
     command.envs(variables.iter().copied());
     command
 }

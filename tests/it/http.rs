@@ -296,7 +296,10 @@ async fn the_document_is_the_route_table() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             operations.insert(format!("{} {path}", method.to_uppercase()));
-            let concrete = path.replace("{m}", "1").replace("{id}", "00000000-0000-0000-0000-000000000000");
+            let concrete = path
+                .replace("{m}", "1")
+                .replace("{goods_id}", "1")
+                .replace("{id}", "00000000-0000-0000-0000-000000000000");
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let status = Answer::of(app.request(method, &concrete)).await.status;
             assert!(

@@ -4,11 +4,14 @@
 
 mod clients;
 mod harness;
+mod redis_server;
 mod streams;
 
 mod accounts;
 mod addresses;
 mod audit;
+mod board;
+mod cart;
 mod command;
 mod concurrency;
 mod crashes;
@@ -22,6 +25,7 @@ mod moves;
 mod optimistic;
 mod orders;
 mod permissions;
+mod redis_faults;
 mod schema;
 mod settings;
 mod sharding;

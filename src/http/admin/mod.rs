@@ -7,11 +7,16 @@ pub(super) mod accounts;
 pub(super) mod actions;
 pub(super) mod categories;
 pub(super) mod events;
+pub(super) mod export;
 pub(super) mod goods;
 pub(super) mod members;
 pub(super) mod menu;
 pub(super) mod moves;
+pub(super) mod orders;
 pub(super) mod sessions;
 pub(super) mod settings;
+pub(super) mod statistics;
 pub(super) mod stock;
 pub(super) mod webhooks;
+
+mod days;

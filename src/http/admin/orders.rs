@@ -1,0 +1,251 @@
+//! The staff look for orders, and look at one.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::days::checked_days;
+use crate::App;
+use crate::domain::money::Money;
+use crate::domain::order::{OrderState, PayMethod};
+use crate::domain::{BusinessDays, OrderId};
+use crate::error::Error;
+use crate::http::extract::line;
+use crate::http::observe::AboutOrder;
+use crate::http::problem::{PROBLEM, ProblemView};
+use crate::http::read;
+use crate::http::staff::{ReadOrders, Staff};
+use crate::http::view::{OrderView, amount};
+use crate::store::board::Filter;
+use crate::store::moves::EventRow;
+use crate::store::payments::{Payment, Refund};
+use crate::store::{board, merchants, moves, orders, payments};
+
+const PAGE_ORDERS_MAX: u8 = 100;
+const FULFILMENTS: [&str; 3] = ["dine_in", "pickup", "delivery"];
+
+/// Which orders. What is absent or empty does not narrow them down.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrdersQuery {
+    /// States, separated by commas.
+    #[param(example = "pending_accept,accepted")]
+    state: Option<String>,
+    /// First day of business they were placed on.
+    from: Option<NaiveDate>,
+    /// Last day of business they were placed on.
+    to: Option<NaiveDate>,
+    /// `cash`, `sandbox`
+    pay_method: Option<String>,
+    /// `dine_in`, `pickup` or `delivery`
+    fulfilment: Option<String>,
+    /// Stands somewhere in contact, phone, table or remark, is the pickup number, or begins the order's id. At most 50 characters.
+    q: Option<String>,
+    /// Orders in a page; 20 when absent. Not for exports.
+    #[param(minimum = 1, maximum = 100)]
+    pub(super) limit: Option<u8>,
+    /// `next_cursor` of the page before; absent for the first. Not for exports.
+    pub(super) cursor: Option<Uuid>,
+}
+
+/// A query that makes sense, before the merchant's clock is known.
+pub(super) struct Asked {
+    from: Option<NaiveDate>,
+    to: Option<NaiveDate>,
+    filter: Filter,
+}
+
+impl OrdersQuery {
+    pub(super) fn checked(&self) -> Result<Asked, Error> {
+        fn given(value: &Option<String>) -> Option<&str> {
+            value.as_deref().map(str::trim).filter(|value| !value.is_empty())
+        }
+        let unknown = |field: &str, value: &str| Error::MalformedQuery(format!("there is no {field} {value:?}"));
+        checked_days(self.from, self.to)?;
+        let state = |name: &str| name.trim().parse::<OrderState>().map_err(|_| unknown("state", name));
+        let method = |name: &str| name.parse::<PayMethod>().map_err(|_| unknown("pay_method", name));
+        let fulfilment = |name: &str| {
+            FULFILMENTS.into_iter().find(|known| *known == name).ok_or_else(|| unknown("fulfilment", name))
+        };
+        Ok(Asked {
+            from: self.from,
+            to: self.to,
+            filter: Filter {
+                states: given(&self.state).map_or(Ok(Vec::new()), |names| names.split(',').map(state).collect())?,
+                pay_method: given(&self.pay_method).map(method).transpose()?,
+                fulfilment: given(&self.fulfilment).map(fulfilment).transpose()?,
+                text: given(&self.q).map(|text| line("q", text, 50)).transpose()?,
+                from: None,
+                until: None,
+            },
+        })
+    }
+}
+
+impl Asked {
+    /// The filter, by the clock of the merchant.
+    pub(super) fn filter(self, days: BusinessDays) -> Filter {
+        let from = self.from.map(|day| days.start(day));
+        let until = self.to.map(|day| days.start(day + Days::new(1)));
+        Filter { from, until, ..self.filter }
+    }
+}
+
+/// A page of orders.
+#[derive(Serialize, ToSchema)]
+struct OrdersPage {
+    items: Vec<OrderView>,
+    /// Asks for the page after this one; null at the end.
+    next_cursor: Option<Uuid>,
+}
+
+/// The merchant's orders, the newest first.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    params(("m" = i64, Path, description = "The merchant"), OrdersQuery),
+    responses((status = 200, body = OrdersPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+)]
+#[get("/v1/admin/merchants/{m}/orders")]
+pub(in crate::http) async fn list_orders(
+    app: Data<App>,
+    who: Staff<ReadOrders>,
+    query: Query<OrdersQuery>,
+) -> Result<HttpResponse, Error> {
+    let limit = query.limit.unwrap_or(20);
+    if !(1..=PAGE_ORDERS_MAX).contains(&limit) {
+        return Err(Error::MalformedQuery(format!("limit must be from 1 to {PAGE_ORDERS_MAX}")));
+    }
+    let (asked, before) = (query.checked()?, query.cursor.map(OrderId));
+    let merchant = who.merchant;
+    let mut orders = read(&app, merchant, move |conn| {
+        let days = merchants::find(conn, merchant)?.ok_or(Error::NotFound)?.business_days();
+        // One more than asked for tells whether there is a next page.
+        Ok(board::page(conn, merchant, &asked.filter(days), before, i64::from(limit) + 1)?)
+    })
+    .await?;
+    let has_next = orders.len() > usize::from(limit);
+    orders.truncate(limit.into());
+    let next_cursor = orders.last().filter(|_| has_next).map(|order| order.id.0);
+    Ok(HttpResponse::Ok().json(OrdersPage { items: orders.into_iter().map(OrderView::from).collect(), next_cursor }))
+}
+
+/// A move in an order's history.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderMove)]
+struct MoveView {
+    /// From one, without gaps.
+    seq: i32,
+    /// What was done.
+    #[serde(rename = "move")]
+    made: String,
+    from: String,
+    to: String,
+    /// `customer`, `staff <id>`, `timer` or `gateway`.
+    actor: String,
+    reason: Option<String>,
+    note: Option<String>,
+    happened_at: DateTime<Utc>,
+}
+
+impl From<EventRow> for MoveView {
+    fn from(row: EventRow) -> Self {
+        let EventRow { seq, made, from, to, actor, reason, note, happened_at } = row;
+        Self { seq, made, from, to, actor, reason, note, happened_at }
+    }
+}
+
+/// An attempt to pay an order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payment)]
+struct PaymentView {
+    id: Uuid,
+    gateway: String,
+    /// `pending`, `closing`, `closed`, `failed`, `paid`, `paid_late`, `paid_duplicate`, `paid_mismatch`
+    state: String,
+    #[schema(schema_with = amount)]
+    amount: Money,
+    /// The gateway's number for it.
+    transaction: Option<String>,
+    settled_at: Option<DateTime<Utc>>,
+}
+
+impl From<Payment> for PaymentView {
+    fn from(payment: Payment) -> Self {
+        let Payment { id, order: _, gateway, state, amount, transaction, settled_at } = payment;
+        Self { id: id.0, gateway, state, amount, transaction, settled_at }
+    }
+}
+
+/// Money that goes back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refund)]
+struct RefundView {
+    id: Uuid,
+    payment_id: Uuid,
+    /// `due`, `submitted`, `succeeded`, `abnormal`
+    state: String,
+    #[schema(schema_with = amount)]
+    amount: Money,
+    reason: String,
+    note: Option<String>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<Refund> for RefundView {
+    fn from(refund: Refund) -> Self {
+        let Refund { id, payment, state, amount, reason, note, created_at } = refund;
+        Self { id: id.0, payment_id: payment.0, state, amount, reason, note, created_at }
+    }
+}
+
+/// An order with all that became of it.
+#[derive(Serialize, ToSchema)]
+struct WholeOrder {
+    order: OrderView,
+    /// The oldest move first. That it was placed is not among them.
+    history: Vec<MoveView>,
+    /// The oldest first.
+    payments: Vec<PaymentView>,
+    /// The oldest first.
+    refunds: Vec<RefundView>,
+}
+
+/// The id of an order in the path.
+#[derive(Deserialize)]
+struct OrderPath {
+    id: Uuid,
+}
+
+/// One order with its history, payments and refunds.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
+    responses((status = 200, body = WholeOrder), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+)]
+#[get("/v1/admin/merchants/{m}/orders/{id}")]
+pub(in crate::http) async fn show_order(
+    app: Data<App>,
+    req: HttpRequest,
+    who: Staff<ReadOrders>,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let (merchant, id) = (who.merchant, OrderId(path.id));
+    req.extensions_mut().insert(AboutOrder(id));
+    let (order, history, payments, refunds) = read(&app, merchant, move |conn| {
+        let order = orders::find_all(conn, merchant, &[id])?.pop().ok_or(Error::NotFound)?;
+        let history = moves::history(conn, merchant, id)?;
+        Ok((order, history, payments::of_order(conn, merchant, id)?, payments::refunds(conn, merchant, id)?))
+    })
+    .await?;
+    Ok(HttpResponse::Ok().json(WholeOrder {
+        order: order.into(),
+        history: history.into_iter().map(MoveView::from).collect(),
+        payments: payments.into_iter().map(PaymentView::from).collect(),
+        refunds: refunds.into_iter().map(RefundView::from).collect(),
+    }))
+}
