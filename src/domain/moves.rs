@@ -284,7 +284,7 @@ mod tests {
         for state in OrderState::ALL {
             let led: Vec<String> =
                 Move::ALL.iter().filter_map(|made| Some(format!("{made} → {}", state.next(*made)?))).collect();
-            matrix += &format!("{state}: {}\n", led.join(", "));
+            matrix += &format!("{state}: {}\n", if led.is_empty() { "nothing".to_owned() } else { led.join(", ") });
         }
         assert_eq!(
             matrix,
@@ -296,8 +296,8 @@ preparing: ready → ready, cancel → cancelled, recall → accepted, delay →
 ready: deliver → delivering, complete → completed, cancel → cancelled, recall → preparing, delay → ready, nudge → ready, collect → ready, refund → ready
 delivering: complete → completed, cancel → cancelled, nudge → delivering, collect → delivering, refund → delivering
 completed: refund → completed
-cancelled: 
-rejected: 
+cancelled: nothing
+rejected: nothing
 "
         );
     }

@@ -235,6 +235,7 @@ pub struct Facts {
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most verdicts are orders, and none is kept for long")]
 pub enum Verdict {
     /// The order to be written.
     Placed(Order),

@@ -47,6 +47,7 @@ const HEAD: [&str; 18] = [
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("export_orders"))),
     params(("m" = i64, Path, description = "The merchant"), OrdersQuery),
     responses(
         (status = 200, body = String, content_type = "text/csv"),

@@ -13,14 +13,13 @@ use crate::domain::money::Money;
 use crate::domain::order::{OrderState, PayMethod};
 use crate::domain::{BusinessDays, OrderId};
 use crate::error::Error;
-use crate::http::extract::line;
+use crate::http::extract::{OrderPath, line};
 use crate::http::observe::AboutOrder;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{ReadOrders, Staff};
-use crate::http::view::{OrderView, amount};
+use crate::http::view::{EventView, OrderView, amount};
 use crate::store::board::Filter;
-use crate::store::moves::EventRow;
 use crate::store::payments::{Payment, Refund};
 use crate::store::{board, merchants, moves, orders, payments};
 
@@ -106,6 +105,7 @@ struct OrdersPage {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), OrdersQuery),
     responses((status = 200, body = OrdersPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
@@ -131,31 +131,6 @@ pub(in crate::http) async fn list_orders(
     orders.truncate(limit.into());
     let next_cursor = orders.last().filter(|_| has_next).map(|order| order.id.0);
     Ok(HttpResponse::Ok().json(OrdersPage { items: orders.into_iter().map(OrderView::from).collect(), next_cursor }))
-}
-
-/// A move in an order's history.
-#[derive(Serialize, ToSchema)]
-#[schema(as = OrderMove)]
-struct MoveView {
-    /// From one, without gaps.
-    seq: i32,
-    /// What was done.
-    #[serde(rename = "move")]
-    made: String,
-    from: String,
-    to: String,
-    /// `customer`, `staff <id>`, `timer` or `gateway`.
-    actor: String,
-    reason: Option<String>,
-    note: Option<String>,
-    happened_at: DateTime<Utc>,
-}
-
-impl From<EventRow> for MoveView {
-    fn from(row: EventRow) -> Self {
-        let EventRow { seq, made, from, to, actor, reason, note, happened_at } = row;
-        Self { seq, made, from, to, actor, reason, note, happened_at }
-    }
 }
 
 /// An attempt to pay an order.
@@ -205,25 +180,22 @@ impl From<Refund> for RefundView {
 /// An order with all that became of it.
 #[derive(Serialize, ToSchema)]
 struct WholeOrder {
+    /// Whose it is.
+    customer_id: Uuid,
     order: OrderView,
     /// The oldest move first. That it was placed is not among them.
-    history: Vec<MoveView>,
+    history: Vec<EventView>,
     /// The oldest first.
     payments: Vec<PaymentView>,
     /// The oldest first.
     refunds: Vec<RefundView>,
 }
 
-/// The id of an order in the path.
-#[derive(Deserialize)]
-struct OrderPath {
-    id: Uuid,
-}
-
 /// One order with its history, payments and refunds.
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
     responses((status = 200, body = WholeOrder), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
@@ -243,8 +215,9 @@ pub(in crate::http) async fn show_order(
     })
     .await?;
     Ok(HttpResponse::Ok().json(WholeOrder {
+        customer_id: order.customer_id.0,
         order: order.into(),
-        history: history.into_iter().map(MoveView::from).collect(),
+        history: history.into_iter().map(EventView::for_staff).collect(),
         payments: payments.into_iter().map(PaymentView::from).collect(),
         refunds: refunds.into_iter().map(RefundView::from).collect(),
     }))

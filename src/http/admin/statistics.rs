@@ -120,6 +120,7 @@ struct Statistics {
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
+    extensions(("x-permission" = json!("read_statistics"))),
     params(("m" = i64, Path, description = "The merchant"), DaysQuery),
     responses((status = 200, body = Statistics), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
