@@ -177,7 +177,6 @@ pub(crate) struct Setup {
 
 /// A server on a database of its own.
 pub(crate) struct TestApp {
-    pub(crate) database: Arc<TestDatabase>,
     pub(crate) clock: Clock,
     pub(crate) app: Data<App>,
     pub(crate) address: String,
@@ -185,6 +184,8 @@ pub(crate) struct TestApp {
     server: Option<(ServerHandle, thread::JoinHandle<()>)>,
     /// Tests that break promises on purpose look at the audit themselves.
     pub(crate) audit_at_end: bool,
+    /// Dropped last, after all that is connected to it.
+    pub(crate) database: Arc<TestDatabase>,
 }
 
 pub(crate) fn noon() -> DateTime<Utc> {

@@ -1,11 +1,13 @@
 //! A listener as tests play one: reads server-sent events by the rules of the format.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::clients::Staff;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What arrives.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +52,7 @@ impl Stream {
                 self.text = rest;
                 return Some(parse(&frame));
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk());
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk());
             match chunk.await.expect("something arrives in time") {
                 Ok(Some(bytes)) => self.text.push_str(std::str::from_utf8(&bytes).unwrap()),
                 Ok(None) | Err(_) => return None,
@@ -60,9 +62,10 @@ impl Stream {
 
     /// The next event: its number, kind and data. Signs of life are passed over.
     pub(crate) async fn event(&mut self) -> (i64, String, Value) {
+        let begun = Instant::now();
         loop {
             match self.frame().await {
-                Some(Frame::Comment(_)) => {}
+                Some(Frame::Comment(_)) => assert!(begun.elapsed() < PATIENCE, "nothing but signs of life"),
                 Some(Frame::Event { id, kind, data }) => return (id, kind, data),
                 None => panic!("the stream has ended"),
             }

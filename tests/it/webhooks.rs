@@ -1,5 +1,6 @@
 //! What happens reaches merchants' own machines: signed, in order, at least once, and never by way of our own network.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -60,13 +61,13 @@ impl Machine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
-        let (log, mut replies) = (Arc::clone(&received), replies.to_vec().into_iter());
+        let (log, mut replies) = (Arc::clone(&received), VecDeque::from(replies.to_vec()));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let Some(request) = read(&stream) else { continue };
                 log.lock().unwrap().push(request);
-                let reply = replies.next().unwrap_or(Reply::Status(204));
+                let reply = replies.pop_front().unwrap_or(Reply::Status(204));
                 std::thread::spawn(move || answer(&mut stream, &reply));
             }
         });

@@ -18,7 +18,7 @@ const VOTES: i64 = 3;
 
 /// The shop of a simulation: little stock, points, votes; its settings differ by the seed.
 pub(crate) fn furnish(app: &TestApp, seed: u64) {
-    let (auto, timeout) = (seed % 3 == 0, if seed % 2 == 0 { "accept" } else { "reject" });
+    let (auto, timeout) = (seed.is_multiple_of(3), if seed.is_multiple_of(2) { "accept" } else { "reject" });
     app.execute(&format!(
         "UPDATE goods SET stock = {STOCK} WHERE merchant_id = 1;
          UPDATE stock_moves SET delta = {STOCK} WHERE merchant_id = 1;
@@ -69,6 +69,9 @@ pub(crate) struct Model {
     done: HashMap<String, Vec<Done>>,
     confirmations: HashMap<String, Vec<(Settled, i64)>>,
     stock_moves: BTreeMap<i64, i64>,
+    corrections: BTreeMap<String, i64>,
+    /// What was heard, in order: the order it was about, if it was about one.
+    heard: Vec<Option<String>>,
 }
 
 pub(crate) fn fen(amount: &Value) -> i64 {
@@ -123,6 +126,28 @@ impl Model {
     /// Stock was changed by hand.
     pub(crate) fn stocked(&mut self, goods: i64, delta: i64) {
         *self.stock_moves.entry(goods).or_default() += delta;
+        self.did("stock");
+    }
+
+    /// Points were given or taken by hand, once a key.
+    pub(crate) fn corrected(&mut self, key: &str, delta: i64) {
+        let before = self.corrections.insert(key.to_owned(), delta);
+        if before.is_some_and(|before| before != delta) {
+            self.wrong(format!("correction {key} was made as {before:?} and {delta}"));
+        }
+        self.did("correct");
+    }
+
+    /// Somebody who listens has heard of this.
+    pub(crate) fn heard(&mut self, seq: i64, order: Option<&str>) {
+        let last = i64::try_from(self.heard.len()).unwrap();
+        self.expect(seq == last + 1, || format!("event {seq} was heard after {last}"));
+        self.heard.push(order.map(ToOwned::to_owned));
+    }
+
+    /// Counts what is no move of an order.
+    pub(crate) fn did(&mut self, what: &'static str) {
+        *self.moves.entry(what).or_default() += 1;
     }
 
     /// Holds what must be against what is.
@@ -131,6 +156,14 @@ impl Model {
         let known = i64::try_from(self.orders.len()).unwrap();
         let kept = number(&mut conn, "SELECT count(*) AS value FROM orders");
         self.expect(kept == known, || format!("{kept} orders, {known} of which somebody was told"));
+
+        // Of each order its placing and each row of its history is heard, once.
+        for id in self.orders.keys().cloned().collect::<Vec<_>>() {
+            let told = self.heard.iter().filter(|order| order.as_ref() == Some(&id)).count();
+            let rows = format!("SELECT count(*) AS value FROM order_events WHERE order_id = '{id}'");
+            let rows = number(&mut conn, &rows);
+            self.expect(told as i64 == rows + 1, || format!("order {id}: {told} events were heard, {rows} moves made"));
+        }
 
         let mut taken: BTreeMap<i64, i64> = BTreeMap::new();
         let mut points: BTreeMap<usize, i64> = BTreeMap::new();
@@ -154,9 +187,8 @@ impl Model {
         let spent: i64 = points.values().sum();
         let customers = number(&mut conn, "SELECT count(*) AS value FROM accounts WHERE kind = 'points'");
         let left = number(&mut conn, "SELECT sum(balance)::bigint AS value FROM accounts WHERE kind = 'points'");
-        self.expect(left == customers * POINTS - spent, || {
-            format!("{left} points left of {customers} × {POINTS}, {spent} spent")
-        });
+        let given = customers * POINTS + self.corrections.values().sum::<i64>();
+        self.expect(left == given - spent, || format!("{left} points left of {given}, {spent} spent"));
         let granted = "SELECT coalesce(sum(balance), 0)::bigint AS value FROM accounts WHERE kind = 'votes'";
         let granted = number(&mut conn, granted);
         self.expect(granted == votes, || format!("{granted} votes, must be {votes}"));

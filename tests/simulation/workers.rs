@@ -1,6 +1,6 @@
 //! Who is at work in a simulation, and what they may think of.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use rowlock::domain::money::Money;
 use rowlock::domain::moves::Move;
 use rowlock::domain::{MerchantId, OrderId};
@@ -28,6 +28,8 @@ const STEPS: usize = 40;
 struct World<'a> {
     app: &'a TestApp,
     other: &'a TestApp,
+    /// The customers' ids.
+    customers: Vec<String>,
     model: RefCell<Model>,
     /// Id, customer, total in fen.
     orders: RefCell<Vec<(String, usize, i64)>>,
@@ -56,7 +58,7 @@ impl World<'_> {
 
 /// Everybody does what they do until they are done.
 pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
-    let mut customers = Vec::new();
+    let (mut customers, mut ids) = (Vec::new(), Vec::new());
     for index in 0..CUSTOMERS {
         let name = format!("customer-{index}");
         let id = app.customer_id(&name).await;
@@ -67,10 +69,11 @@ pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
                  VALUES (1, '{id}', 'correction gift', {POINTS}, {POINTS}, 'test', '2026-01-01Z')"
         ));
         customers.push(app.customer(&name).await);
+        ids.push(id.to_string());
     }
     let staff =
         [app.staff("owner").await, app.staff("manager").await, app.staff("cashier").await, app.staff("kitchen").await];
-    let world = World { app, other, model: RefCell::default(), orders: RefCell::default() };
+    let world = World { app, other, customers: ids, model: RefCell::default(), orders: RefCell::default() };
     let random = |worker: u64| StdRng::seed_from_u64(seed * 1_000 + worker);
     let mut workers: Vec<LocalBoxFuture<'_, ()>> = Vec::new();
     for (index, customer) in customers.iter().enumerate() {
@@ -85,7 +88,14 @@ pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
         workers.push(collect_money(&world, random(200 + index)).boxed_local());
     }
     workers.push(let_time_pass(&world, random(300)).boxed_local());
-    join_all(workers).await;
+    let is_over = Cell::new(false);
+    let work = async {
+        join_all(workers).await;
+        lift_all(&world, &staff[0]).await;
+        is_over.set(true);
+    };
+    let listener = staff[3].at(other);
+    tokio::join!(work, listen(&world, listener, &is_over));
     world.model.into_inner()
 }
 
@@ -136,7 +146,28 @@ async fn order_and_regret(world: &World<'_>, index: usize, customer: Customer<'_
                     model.moved(&order, Done::Cancel { returned: None, refund: None });
                 }
             }
+            // Fills the cart, and presses the button twice: two keys, one order.
             4 => {
+                for _ in 0..random.random_range(1..=3) {
+                    let line = format!("/cart/lines/{}", random.random_range(1..=5));
+                    let body = json!({ "count": random.random_range(1..=3) });
+                    let answer = Answer::of(customer.request(Method::PUT, &line).json(&body)).await;
+                    world.answered("cart", &answer);
+                }
+                let mut body = wanted(&mut random);
+                body["lines"] = json!("cart");
+                let (one, two) = (format!("cart-{step}-1"), format!("cart-{step}-2"));
+                let (first, second) = tokio::join!(customer.place(&one, &body), customer.place(&two, &body));
+                told(world, index, &one, &first);
+                told(world, index, &two, &second);
+                let mut model = world.model.borrow_mut();
+                let both = first.status.is_success() && second.status.is_success();
+                model.expect(!both, || format!("a cart was placed twice: {} {}", first.text, second.text));
+                if first.status.is_success() || second.status.is_success() {
+                    model.did("cart");
+                }
+            }
+            5 => {
                 let (order, whose, _) = world.pick(&mut random).await;
                 let answer = customer.post(&format!("/orders/{order}/nudge"), &json!({})).await;
                 let is_done = world.answered("nudge", &answer);
@@ -181,6 +212,10 @@ async fn run_the_shop(world: &World<'_>, member: Staff<'_>, mut random: StdRng) 
             body
         };
         let plain = |made: Move| (made.name(), json!({}), Done::Plain(made));
+        if random.random_bool(0.15) {
+            mind_the_stock(world, &member, &mut random).await;
+            continue;
+        }
         // One that is served from the counter to the table, as far as the others let it.
         if random.random_bool(0.15) {
             for made in [Move::Accept, Move::Prepare, Move::Collect, Move::Ready, Move::Complete] {
@@ -223,6 +258,69 @@ async fn run_the_shop(world: &World<'_>, member: Staff<'_>, mut random: StdRng) 
         if world.answered(path, &answer) {
             world.model.borrow_mut().moved(&order, done);
         }
+    }
+}
+
+/// Counts, declares sold out, gives points: with keys, and twice.
+async fn mind_the_stock(world: &World<'_>, member: &Staff<'_>, random: &mut StdRng) {
+    let goods = random.random_range(1..=5);
+    match random.random_range(0..4) {
+        0 => {
+            let delta = random.random_range(-10..=10);
+            let path = format!("/goods/{goods}/stock-moves");
+            let answer = member.post(&path, &json!({ "delta": delta, "reason": "count" })).await;
+            if world.answered("stock", &answer) {
+                world.model.borrow_mut().stocked(goods, delta);
+            }
+        }
+        1 | 2 => {
+            let method = if random.random_bool(0.4) { Method::PUT } else { Method::DELETE };
+            let answer = Answer::of(member.request(method, &format!("/goods/{goods}/sold-out"))).await;
+            if world.answered("sold-out", &answer) {
+                world.model.borrow_mut().did("sold-out");
+            }
+        }
+        _ => {
+            let (_, customer, _) = world.pick(random).await;
+            let id = &world.customers[customer];
+            let (key, delta) = (format!("gift-{}", random.random::<u64>()), random.random_range(-300..=300));
+            let path = format!("/customers/{id}/accounts/points/entries");
+            let body = json!({ "delta": delta, "reason": "kindness" });
+            let give = || Answer::of(member.request(Method::POST, &path).header("Idempotency-Key", &key).json(&body));
+            let (one, two) = tokio::join!(give(), give());
+            for answer in [one, two] {
+                if world.answered("correct", &answer) {
+                    world.model.borrow_mut().corrected(&key, delta);
+                }
+            }
+        }
+    }
+}
+
+/// At the end nothing is sold out any more: what was set aside is back.
+async fn lift_all(world: &World<'_>, owner: &Staff<'_>) {
+    for goods in 1..=5 {
+        let answer = Answer::of(owner.request(Method::DELETE, &format!("/goods/{goods}/sold-out"))).await;
+        world.answered("lift", &answer);
+    }
+}
+
+/// Reads what happens, from the first event to the last.
+async fn listen(world: &World<'_>, member: Staff<'_>, is_over: &Cell<bool>) {
+    let mut after = 0;
+    loop {
+        let was_over = is_over.get();
+        let page = member.get(&format!("/events/page?after={after}&limit=50")).await;
+        world.answered("listen", &page);
+        let page = page.json();
+        for event in page["items"].as_array().unwrap() {
+            after = event["seq"].as_i64().unwrap();
+            world.model.borrow_mut().heard(after, event["order_id"].as_str());
+        }
+        if was_over && page["items"].as_array().unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
