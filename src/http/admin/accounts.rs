@@ -291,7 +291,12 @@ struct CustomerAccountPath {
     tag = "staff",
     security(("staff" = [])),
     extensions(("x-permission" = json!("correct_accounts"))),
-    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The customer"), ("kind" = String, Path, description = "What it counts"), ("Idempotency-Key" = String, Header, description = "1 to 128 visible ASCII characters; the same on retry")),
+    params(
+        ("m" = i64, Path, description = "The merchant"),
+        ("id" = Uuid, Path, description = "The customer"),
+        ("kind" = String, Path, description = "What it counts"),
+        ("Idempotency-Key" = String, Header, description = "1 to 128 visible ASCII characters; the same on retry"),
+    ),
     request_body = CorrectBy,
     responses(
         (status = 201, body = EntryView), (status = 200, body = EntryView, description = "It was made before, under this key"),
