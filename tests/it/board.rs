@@ -144,6 +144,7 @@ async fn the_staff_see_their_own_merchants_orders_as_their_role_permits() {
             }
         }
     }
+    assert_eq!(app.count("staff_actions WHERE action = 'export_orders'"), 2, "who took the contacts is known");
     let other = app.staff_of(2, "owner").await;
     assert_eq!(found(&other, "").await, Vec::<String>::new());
     assert_eq!(other.get(paths[1]).await.refusal(), (404, "not_found".into()));

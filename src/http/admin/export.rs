@@ -5,7 +5,8 @@
 
 use actix_web::http::header;
 use actix_web::web::{Data, Query};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get};
+use serde_json::json;
 
 use super::orders::OrdersQuery;
 use crate::App;
@@ -14,7 +15,7 @@ use crate::domain::{BusinessDays, OrderId};
 use crate::error::Error;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
-use crate::http::staff::{ExportOrders, Staff};
+use crate::http::staff::{Action, ExportOrders, Staff, act};
 use crate::store::board::Moved;
 use crate::store::{board, merchants};
 
@@ -58,6 +59,7 @@ const HEAD: [&str; 18] = [
 #[get("/v1/admin/merchants/{m}/orders/export")]
 pub(in crate::http) async fn export_orders(
     app: Data<App>,
+    req: HttpRequest,
     who: Staff<ExportOrders>,
     query: Query<OrdersQuery>,
 ) -> Result<HttpResponse, Error> {
@@ -88,6 +90,10 @@ pub(in crate::http) async fn export_orders(
         }
     })
     .await?;
+    // What customers told of themselves leaves the house: the trail says who took it.
+    let detail = json!({ "query": req.query_string() });
+    let action = Action { name: "export_orders", subject: "orders".to_owned(), detail };
+    act(&app, &who, action, app.clock.now(), |_| Ok(())).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
         .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"orders.csv\""))
