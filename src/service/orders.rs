@@ -3,15 +3,19 @@
 //! Contract: a move locks the order first and decides from what it then finds; payments, goods and accounts follow in rank. Whatever
 //! it changes (state, history, stock, money, points, what subscribers are told) is committed with it or not at all.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Builder;
 
 use super::credits;
 use super::payments;
 use super::stock;
+use crate::clock::uuid_at;
 use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Move, Reason, Why};
 use crate::domain::order::{Fulfilment, Order, OrderState, PayMethod};
-use crate::domain::{GoodsId, OrderId};
+use crate::domain::placement::IdempotencyKey;
+use crate::domain::{GoodsId, MerchantId, OrderId, RefundId};
 use crate::error::Error;
 use crate::store::merchants::Merchant;
 use crate::store::moves::{Changes, Made};
@@ -84,7 +88,8 @@ pub fn time_out(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool
 
 /// What accepting changes besides the state.
 pub(super) fn accepting(tx: &mut Tx<'_>, merchant: &Merchant, now: DateTime<Utc>) -> Result<Changes, Error> {
-    let day = merchant.business_days().of(now);
+    let today = merchant.business_days().of(now);
+    let day = moves::last_pickup_day(tx)?.map_or(today, |last| last.max(today));
     let number = moves::next_pickup_no(tx, day)?;
     Ok(Changes { pickup_day: Some(day), pickup_no: Some(number), ..Changes::default() })
 }
@@ -154,7 +159,8 @@ pub fn cancel(
             let has = |(goods, units): &(GoodsId, u32)| {
                 order.lines.iter().any(|line| line.goods_id == *goods && *units <= line.count - line.returned_count)
             };
-            if !returned.iter().all(has) {
+            let is_named_twice = |goods: &GoodsId| returned.iter().filter(|(other, _)| other == goods).count() > 1;
+            if !returned.iter().all(has) || returned.iter().any(|(goods, _)| is_named_twice(goods)) {
                 let reason = "the order does not have as many of these goods".to_owned();
                 return Err(Error::InvalidField { field: "returned", reason });
             }
@@ -185,7 +191,7 @@ fn call_off(
 ) -> Result<Order, Error> {
     let why = made.why.expect("an order is called off for a reason");
     // Payments.
-    payments::pay_back(tx, order, undo.refund, made.by, why, now)?;
+    payments::pay_back(tx, order, undo.refund, RefundId(uuid_at(now)), made.by, why, now)?;
     // Goods.
     let touched = undo.returned.iter().map(|(goods, _)| *goods).chain(undo.sold_out.iter().copied()).collect();
     let stocks = store::stock::lock(tx, &touched)?;
@@ -283,20 +289,30 @@ pub enum Refunding {
     Lines(Vec<(GoodsId, u32)>),
 }
 
-/// Pays money back without changing where the order stands.
+/// Pays money back without changing where the order stands, once for each key: a repeat finds the order as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::RefundTooLarge`]; [`Error::InvalidField`] when the order does not have the
-/// lines, or they cost nothing.
+/// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::RefundTooLarge`]; [`Error::KeyReused`] when the key stands for another amount;
+/// [`Error::InvalidField`] when the order does not have the lines, or they cost nothing.
 pub fn refund(
     tx: &mut Tx<'_>,
     id: OrderId,
     what: &Refunding,
+    key: &IdempotencyKey,
     by: Actor,
     why: &Why,
     now: DateTime<Utc>,
 ) -> Result<Order, Error> {
     let order = lock(tx, id, by)?;
+    let merchant_id = tx.merchant();
+    let refund_id = refund_under(merchant_id, id, key);
+    let known = store::payments::refunds(tx.conn(), merchant_id, id)?;
+    if let Some(known) = known.iter().find(|refund| refund.id == refund_id) {
+        // Nothing is done, so nothing is to stand in the trail.
+        tx.discard();
+        let is_other = matches!(what, Refunding::Amount(amount) if *amount != known.amount);
+        return if is_other { Err(Error::KeyReused) } else { Ok(order) };
+    }
     let to = step(&order, Move::Refund, by)?;
     let amount = match what {
         Refunding::Whole => None,
@@ -309,7 +325,7 @@ pub fn refund(
             Some(amount)
         }
     };
-    let before = payments::pay_back(tx, &order, amount, by, why, now)?;
+    let before = payments::pay_back(tx, &order, amount, refund_id, by, why, now)?;
     if before.refunded == Money::ZERO {
         let reason = "there is nothing to pay back".to_owned();
         return Err(Error::InvalidField { field: "amount", reason });
@@ -325,6 +341,13 @@ pub fn refund(
     credits::take_back_part(tx, &order, &before, by, now)?;
     moves::advance(tx, &order, &Made { made: Move::Refund, to, by, why: Some(why) }, &Changes::default(), now)?;
     read_again(tx, id)
+}
+
+/// The id of the refund of an order that a key stands for.
+fn refund_under(merchant: MerchantId, order: OrderId, key: &IdempotencyKey) -> RefundId {
+    let hash = digest(&SHA256, format!("refund {merchant} {order} {}", key.as_str()).as_bytes());
+    let bytes = hash.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes");
+    RefundId(Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// Locks an order for whoever wants to move it. Another customer's is not found.

@@ -86,7 +86,16 @@ pub fn confirm(tx: &mut Tx<'_>, confirmation: &Confirmation, now: DateTime<Utc>)
     if settled == Settled::Paid {
         mark_paid(tx, &order, now)?;
     } else {
-        owe_back(tx, &payment, payment.amount, "payment_not_wanted", None, Actor::Gateway, now)?;
+        let refund = Refund {
+            id: RefundId(uuid_at(now)),
+            payment: payment.id,
+            state: String::new(),
+            amount: payment.amount,
+            reason: "payment_not_wanted".to_owned(),
+            note: None,
+            created_at: now,
+        };
+        owe_back(tx, &payment, refund, Actor::Gateway, now)?;
     }
     Ok(settled)
 }
@@ -144,6 +153,7 @@ pub(super) fn pay_back(
     tx: &mut Tx<'_>,
     order: &Order,
     amount: Option<Money>,
+    id: RefundId,
     by: Actor,
     why: &Why,
     now: DateTime<Utc>,
@@ -162,7 +172,17 @@ pub(super) fn pay_back(
     let refund = match payment.filter(|_| refunded > Money::ZERO) {
         Some(payment) => {
             let note = Some(why.note.clone()).filter(|note| !note.is_empty());
-            Some(owe_back(tx, &payment, refunded, why.reason.name(), note, by, now)?)
+            let refund = Refund {
+                id,
+                payment: payment.id,
+                state: String::new(),
+                amount: refunded,
+                reason: why.reason.name().to_owned(),
+                note,
+                created_at: now,
+            };
+            owe_back(tx, &payment, refund, by, now)?;
+            Some(id)
         }
         None => None,
     };
@@ -173,22 +193,12 @@ pub(super) fn pay_back(
 fn owe_back(
     tx: &mut Tx<'_>,
     payment: &Payment,
-    amount: Money,
-    reason: &str,
-    note: Option<String>,
+    mut refund: Refund,
     by: Actor,
     now: DateTime<Utc>,
-) -> Result<RefundId, Error> {
+) -> Result<(), Error> {
     let is_cash = payment.gateway == "cash";
-    let refund = Refund {
-        id: RefundId(uuid_at(now)),
-        payment: payment.id,
-        state: if is_cash { "succeeded" } else { "due" }.to_owned(),
-        amount,
-        reason: reason.to_owned(),
-        note,
-        created_at: now,
-    };
+    refund.state = if is_cash { "succeeded" } else { "due" }.to_owned();
     payments::insert_refund(tx, payment.order, &refund, &by.to_string(), is_cash.then_some(now))?;
-    Ok(refund.id)
+    Ok(())
 }

@@ -118,8 +118,12 @@ impl<'a> Staff<'a> {
         Answer::of(self.request(Method::GET, path)).await
     }
 
+    /// A refund is made under a key of its own.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::POST, path).json(body)).await
+        let request = self.request(Method::POST, path).json(body);
+        let is_refund = path.ends_with("/refunds");
+        let key = uuid::Uuid::new_v4().to_string();
+        Answer::of(if is_refund { request.header("Idempotency-Key", key) } else { request }).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {

@@ -249,6 +249,8 @@ async fn a_customer_cancels_until_the_restaurant_has_accepted() {
     let owner = app.staff("owner").await;
     let why = json!({ "reason": "changed_mind" });
     let unpaid = id(&alice.place("unpaid", &order(&[(1, 3)])).await.json());
+    let more = json!({ "reason": "changed_mind", "refund": "5.00" });
+    assert_eq!(alice.post(&format!("/orders/{unpaid}/cancel"), &more).await.code(), "malformed_body");
     assert_eq!(bob.post(&format!("/orders/{unpaid}/cancel"), &why).await.refusal(), (404, "not_found".to_owned()));
     assert_eq!(alice.post(&format!("/orders/{unpaid}/cancel"), &why).await.json()["state"], "cancelled");
     assert_eq!(app.stock(1), 100);
@@ -290,9 +292,11 @@ async fn a_manager_cancels_later_and_says_what_was_wasted() {
     let (answer, one, two) = cancelled("some", &["accept", "prepare"], some).await;
     assert_eq!((one, two), (0, 1));
     assert_eq!(answer.json()["lines"][1]["returned_count"], 1);
-    for (key, returned) in
-        [("three", json!([{ "goods_id": 2, "count": 3 }])), ("another", json!([{ "goods_id": 4, "count": 1 }]))]
-    {
+    for (key, returned) in [
+        ("twice", json!([{ "goods_id": 2, "count": 1 }, { "goods_id": 2, "count": 1 }])),
+        ("three", json!([{ "goods_id": 2, "count": 3 }])),
+        ("another", json!([{ "goods_id": 4, "count": 1 }])),
+    ] {
         let body = json!({ "reason": "bad_quality", "returned": returned });
         let (answer, one, two) = cancelled(key, &["accept"], body).await;
         assert_eq!((answer.code().as_str(), one, two), ("invalid_field", 0, 0));

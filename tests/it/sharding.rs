@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use diesel::connection::SimpleConnection;
 use rowlock::domain::moves::{Actor, Reason};
-use rowlock::domain::placement::Placement;
+use rowlock::domain::placement::{IdempotencyKey, Placement};
 use rowlock::domain::staff::Role;
 use rowlock::domain::{MerchantId, OrderId, StaffId};
 use rowlock::error::Error;
@@ -149,7 +149,8 @@ async fn moves_touch_their_merchants_partition_only() {
             step(&|tx| orders::accept(tx, order, by, Some(5), now).map(drop));
             let manager = Actor::Staff(StaffId(uuid::Uuid::nil()), Role::Manager);
             let some = Refunding::Amount("1.00".parse().unwrap());
-            step(&|tx| orders::refund(tx, order, &some, manager, &Reason::BadQuality.into(), now).map(drop));
+            let key = IdempotencyKey::new("refund").unwrap();
+            step(&|tx| orders::refund(tx, order, &some, &key, manager, &Reason::BadQuality.into(), now).map(drop));
             step(&|tx| {
                 orders::cancel(tx, order, manager, &Reason::Closing.into(), &Cancelling::default(), now).map(drop)
             });

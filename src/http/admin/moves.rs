@@ -13,7 +13,7 @@ use crate::domain::moves::{Actor, Move};
 use crate::domain::order::Order;
 use crate::domain::{GoodsId, OrderId};
 use crate::error::Error;
-use crate::http::extract::{Body, OrderPath};
+use crate::http::extract::{Body, Key, OrderPath};
 use crate::http::observe::AboutOrder;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{
@@ -289,12 +289,13 @@ struct RefundOrder {
     lines: Option<Vec<Units>>,
 }
 
-/// Pays money back, whole, in part or by lines. The order stays where it stands.
+/// Pays money back, whole, in part or by lines, once for each `Idempotency-Key`. The order stays where it stands.
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
     extensions(("x-permission" = json!("refund_orders"))),
-    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "1 to 128 visible ASCII characters; the same on retry")),
     request_body = RefundOrder,
     responses(
         (status = 200, body = OrderView),
@@ -309,6 +310,7 @@ pub(in crate::http) async fn refund(
     req: HttpRequest,
     who: Staff<RefundOrders>,
     path: Path<OrderPath>,
+    key: Key,
     body: Body<RefundOrder>,
 ) -> Result<HttpResponse, Error> {
     let (detail, now) = (json!(&body.0), app.clock.now());
@@ -323,7 +325,7 @@ pub(in crate::http) async fn refund(
         }
     };
     make(&app, &req, &who, path.id, Move::Refund, detail, move |tx, id, by| {
-        orders::refund(tx, id, &what, by, &why, now)
+        orders::refund(tx, id, &what, &key.0, by, &why, now)
     })
     .await
 }
