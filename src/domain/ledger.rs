@@ -42,7 +42,9 @@ pub enum EntryCause {
     /// Points taken back with the order that earned them.
     EarnedBack(OrderId),
     /// Points taken back with a part of the money that earned them.
-    RefundBack(RefundId),
+    RefundEarnedBack(RefundId),
+    /// What goods granted, taken back with a part of the money that paid for them.
+    RefundGrantedBack(RefundId),
     /// What the goods of an order grant when it is paid.
     Granted(OrderId),
     /// The same, taken back.
@@ -58,7 +60,8 @@ impl fmt::Display for EntryCause {
             Self::SpentBack(order) => write!(f, "order {order} spent back"),
             Self::Earned(order) => write!(f, "order {order} earned"),
             Self::EarnedBack(order) => write!(f, "order {order} earned back"),
-            Self::RefundBack(refund) => write!(f, "refund {refund} earned back"),
+            Self::RefundEarnedBack(refund) => write!(f, "refund {refund} earned back"),
+            Self::RefundGrantedBack(refund) => write!(f, "refund {refund} granted back"),
             Self::Granted(order) => write!(f, "order {order} granted"),
             Self::GrantedBack(order) => write!(f, "order {order} granted back"),
             Self::Correction(key) => write!(f, "correction {key}"),

@@ -36,18 +36,19 @@ pub(super) fn credit_payment(
     credit(tx, order, entries, now)
 }
 
-/// Credits the points a completed order earns, where they were not with its payment: for what was paid and not paid back.
+/// Credits the points a completed order earns, where they were not with its payment: for what was paid and not paid back. They come
+/// once, whatever the merchant's settings were when it was paid.
 pub(super) fn credit_completion(
     tx: &mut Tx<'_>,
     order: &Order,
     merchant: &Merchant,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    if merchant.points_earned_on != EarnedOn::Completed {
-        return Ok(());
-    }
     let id = tx.merchant();
-    let refunded: Money = payments::refunds(tx.conn(), id, order.id)?.iter().map(|refund| refund.amount).sum();
+    let paid = payments::of_order(tx.conn(), id, order.id)?.into_iter().find(|payment| payment.state == "paid");
+    let refunds = payments::refunds(tx.conn(), id, order.id)?;
+    let of_it = refunds.iter().filter(|refund| paid.as_ref().is_some_and(|paid| paid.id == refund.payment));
+    let refunded: Money = of_it.map(|refund| refund.amount).sum();
     let kept = order.total.minus(refunded).unwrap_or_default();
     let entries = earned(tx, order, kept, merchant, now)?;
     credit(tx, order, entries.into_iter().collect(), now)
@@ -106,28 +107,43 @@ fn credit(tx: &mut Tx<'_>, order: &Order, entries: Vec<Credit>, now: DateTime<Ut
 
 /// Puts back the points an order was paid with, and takes back what it earned and granted, as far as it is still there.
 pub(super) fn take_back_all(tx: &mut Tx<'_>, order: &Order, by: Actor, now: DateTime<Utc>) -> Result<(), Error> {
-    let customer = (order.points_used > 0 || order.paid_at.is_some() || order.total == Money::ZERO)
-        .then(|| ledger::of_customer_in(tx, order.customer_id))
-        .transpose()?
-        .unwrap_or_default();
-    let points = customer.iter().find(|account| account.kind == AccountKind::Points).map(|account| account.id);
+    take_back(tx, order, None, by, now)
+}
+
+/// Takes back the part of what an order earned and granted that belongs to a refund's part of its money.
+pub(super) fn take_back_part(
+    tx: &mut Tx<'_>,
+    order: &Order,
+    back: &PaidBack,
+    by: Actor,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    take_back(tx, order, Some(back), by, now)
+}
+
+fn take_back(
+    tx: &mut Tx<'_>,
+    order: &Order,
+    part: Option<&PaidBack>,
+    by: Actor,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let own = ledger::of_customer_in(tx, order.customer_id)?;
     let merchant = tx.merchant();
-    let mut granted: Vec<AccountId> = Vec::new();
-    for (to, _) in payments::grants(tx.conn(), merchant, order.id)? {
-        granted.extend(match to {
-            GrantTo::Account(account) => Some(account),
-            GrantTo::Buyer(kind) => customer.iter().find(|own| own.kind == kind).map(|own| own.id),
-        });
-    }
-    let accounts: SortedIds<AccountId> = granted.iter().copied().chain(points).collect();
+    let grants = payments::grants(tx.conn(), merchant, order.id)?;
+    let named = grants.iter().filter_map(|(to, _)| match to {
+        GrantTo::Account(account) => Some(*account),
+        GrantTo::Buyer(_) => None,
+    });
+    let accounts: SortedIds<AccountId> = own.iter().map(|account| account.id).chain(named).collect();
     if accounts.as_slice().is_empty() {
         return Ok(());
     }
     let mut balances = ledger::lock(tx, &accounts)?;
     let actor = by.to_string();
-    let mut back = |tx: &mut Tx<'_>, account: AccountId, cause: EntryCause, delta: i64| -> Result<(), Error> {
+    let mut change = |tx: &mut Tx<'_>, account: AccountId, cause: EntryCause, delta: i64| -> Result<(), Error> {
         let balance = balances.get_mut(&account).expect("accounts stay");
-        // Never below zero: what the customer has spent is spent.
+        // Never below zero: what was spent is spent.
         let delta = delta.max(-i64::try_from(*balance).unwrap_or(i64::MAX));
         if delta == 0 {
             return Ok(());
@@ -138,59 +154,33 @@ pub(super) fn take_back_all(tx: &mut Tx<'_>, order: &Order, by: Actor, now: Date
         }
         Ok(())
     };
-    if let Some(account) = points.filter(|_| order.points_used > 0) {
+    let points = own.iter().find(|account| account.kind == AccountKind::Points).map(|account| account.id);
+    if let Some(account) = points.filter(|_| part.is_none() && order.points_used > 0) {
         let units = i64::try_from(order.points_used).map_err(|_| Error::Internal("points overflow".to_owned()))?;
-        back(tx, account, EntryCause::SpentBack(order.id), units)?;
+        change(tx, account, EntryCause::SpentBack(order.id), units)?;
     }
-    for account in accounts.as_slice().iter().filter(|account| granted.contains(account)) {
-        if let Some((delta, _)) = ledger::find_entry(tx, *account, &EntryCause::Granted(order.id))? {
-            back(tx, *account, EntryCause::GrantedBack(order.id), -delta)?;
-        }
-    }
-    if let Some(account) = points
-        && let Some((delta, _)) = ledger::find_entry(tx, account, &EntryCause::Earned(order.id))?
-    {
-        let before = ledger::taken_back(tx, account, order.id)?;
-        back(tx, account, EntryCause::EarnedBack(order.id), before - delta)?;
+    for account in accounts.as_slice() {
+        let net = ledger::net_of_order(tx, *account, order.id)?;
+        let (granted_back, earned_back) = match part.and_then(|back| back.refund) {
+            Some(refund) => (EntryCause::RefundGrantedBack(refund), EntryCause::RefundEarnedBack(refund)),
+            None => (EntryCause::GrantedBack(order.id), EntryCause::EarnedBack(order.id)),
+        };
+        change(tx, *account, granted_back, kept(net.granted, part) - net.granted)?;
+        change(tx, *account, earned_back, kept(net.earned, part) - net.earned)?;
     }
     Ok(())
 }
 
-/// Takes back the part of the earned points that a refund's part of the money had earned.
-pub(super) fn take_back_part(
-    tx: &mut Tx<'_>,
-    order: &Order,
-    back: &PaidBack,
-    by: Actor,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let Some(refund) = back.refund else { return Ok(()) };
-    let own = ledger::of_customer_in(tx, order.customer_id)?;
-    let Some(account) = own.iter().find(|account| account.kind == AccountKind::Points) else { return Ok(()) };
-    let balances = ledger::lock(tx, &std::iter::once(account.id).collect())?;
-    let Some((earned, _)) = ledger::find_entry(tx, account.id, &EntryCause::Earned(order.id))? else { return Ok(()) };
-    let due = points_of_refund(u64::try_from(earned).unwrap_or_default(), back);
-    let delta = due.min(balances[&account.id]);
-    if delta == 0 {
-        return Ok(());
+/// What stays of `units` that came with an order's money: nothing where all of the money goes back, otherwise as much of them as there
+/// is left of the money, rounded up.
+fn kept(units: i64, part: Option<&PaidBack>) -> i64 {
+    let Some(back) = part else { return 0 };
+    let before = back.paid.minus(back.before).unwrap_or_default().fen();
+    let after = before.saturating_sub(back.refunded.fen());
+    if before == 0 {
+        return units;
     }
-    let entry = NewEntry {
-        account: account.id,
-        cause: EntryCause::RefundBack(refund),
-        delta: -i64::try_from(delta).map_err(|_| Error::Internal("points overflow".to_owned()))?,
-        order: Some(order.id),
-        actor: &by.to_string(),
-        reason: None,
-    };
-    ledger::append(tx, &entry, now)?;
-    Ok(())
-}
-
-/// The points of `earned` that belong to this refund: refunds that together are the whole take back all of them.
-fn points_of_refund(earned: u64, back: &PaidBack) -> u64 {
-    let upto = |amount: Money| {
-        let (part, of) = (u128::from(amount.fen()), u128::from(back.paid.fen()));
-        u64::try_from(u128::from(earned) * part / of).expect("a part is no more than the whole")
-    };
-    upto(back.before + back.refunded) - upto(back.before)
+    let (units, kept) = (i128::from(units), i128::from(after));
+    let kept = (units * kept + i128::from(before) - 1) / i128::from(before);
+    i64::try_from(kept).expect("a part is no more than the whole")
 }

@@ -269,16 +269,28 @@ pub fn find_entry(tx: &mut Tx<'_>, account: AccountId, cause: &EntryCause) -> Qu
     row.map(|(delta, balance)| Ok((delta, units(balance)?))).transpose()
 }
 
-/// How many of the points that an order earned were taken back with parts of its money.
-pub fn taken_back(tx: &mut Tx<'_>, account: AccountId, order: OrderId) -> QueryResult<i64> {
-    let rows: Vec<i64> = entries::table
+/// What an account has of an order, less what was taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfOrder {
+    /// Points it earned.
+    pub earned: i64,
+    /// What its goods granted.
+    pub granted: i64,
+}
+
+/// What a locked account has of an order.
+pub fn net_of_order(tx: &mut Tx<'_>, account: AccountId, order: OrderId) -> QueryResult<OfOrder> {
+    let rows: Vec<(String, i64)> = entries::table
         .filter(entries::merchant_id.eq(tx.merchant.0))
         .filter(entries::account_id.eq(account.0))
         .filter(entries::order_id.eq(order.0))
-        .filter(entries::cause.like("refund %"))
-        .select(entries::delta)
+        .select((entries::cause, entries::delta))
         .load(tx.conn)?;
-    Ok(-rows.iter().sum::<i64>())
+    let sum = |what: &str| {
+        let is_of_it = |cause: &str| cause.trim_end_matches(" back").ends_with(what);
+        rows.iter().filter(|(cause, _)| is_of_it(cause)).map(|(_, delta)| delta).sum()
+    };
+    Ok(OfOrder { earned: sum(" earned"), granted: sum(" granted") })
 }
 
 /// An entry as it is shown.

@@ -281,6 +281,59 @@ async fn refunds_whole_in_part_and_by_lines() {
     ");
 }
 
+/// A refund whose answer was lost is asked for again: under its key it is the same one.
+#[actix_web::test]
+async fn a_refund_is_made_once_a_key() {
+    let app = TestApp::start();
+    let (alice, manager) = (app.customer("alice").await, app.staff("manager").await);
+    let placed = id(&alice.place("k", &order(&[(1, 2)])).await.json());
+    pay(&app, &placed, "20.00", "t").unwrap();
+    manager.post(&format!("/orders/{placed}/accept"), &json!({})).await;
+    let path = format!("/orders/{placed}/refunds");
+    let body = json!({ "reason": "bad_quality", "amount": "3.00" });
+    let answers = futures_util::future::join_all((0..8).map(|_| manager.post_once("again", &path, &body))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{}", answers[0].text);
+    let other = json!({ "reason": "bad_quality", "amount": "4.00" });
+    assert_eq!(manager.post_once("again", &path, &other).await.refusal(), (422, "idempotency_key_reused".to_owned()));
+    let nameless = crate::clients::Answer::of(manager.request(reqwest::Method::POST, &path).json(&body)).await;
+    assert_eq!(nameless.refusal(), (400, "idempotency_key_missing".to_owned()));
+    assert_eq!(refunds(&app), ["3.00 due bad_quality"]);
+    assert_eq!(app.count("staff_actions WHERE action = 'refund'"), 1);
+}
+
+/// What came with the money goes with the money: earned before or after a part of it went back, or granted by the goods.
+#[actix_web::test]
+async fn nothing_is_left_of_what_was_paid_back_whole() {
+    let app = TestApp::start();
+    let (alice, manager) = (app.customer("alice").await, app.staff("manager").await);
+    app.execute(
+        "UPDATE merchants SET points_earned_per_yuan = 1, points_earned_on = 'completed';
+         UPDATE goods SET grant_kind = 'points', grant_per_unit = 1000 WHERE id = 2;
+         UPDATE goods SET grant_kind = 'votes', grant_per_unit = 7 WHERE id = 3",
+    );
+    let placed = id(&alice.place("k", &order(&[(1, 5), (2, 1), (3, 1)])).await.json());
+    let path = format!("/orders/{placed}/refunds");
+    let refund = async |amount: &str| {
+        let answer = manager.post(&path, &json!({ "reason": "bad_quality", "amount": amount })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+    pay(&app, &placed, "100.00", "t").unwrap();
+    manager.post(&format!("/orders/{placed}/accept"), &json!({})).await;
+    assert_eq!((balance(&app, "points"), balance(&app, "votes")), (1000, 7));
+    refund("10.00").await;
+    assert_eq!((balance(&app, "points"), balance(&app, "votes")), (900, 7), "rounded in the customer's favour");
+    // The merchant changes its mind on when points are earned: they come once all the same.
+    app.execute("UPDATE merchants SET points_earned_on = 'paid'");
+    for step in ["ready", "complete"] {
+        assert_eq!(manager.post(&format!("/orders/{placed}/{step}"), &json!({})).await.status, 200);
+    }
+    assert_eq!(balance(&app, "points"), 990);
+    for _ in 0..9 {
+        refund("10.00").await;
+    }
+    assert_eq!((balance(&app, "points"), balance(&app, "votes")), (0, 0));
+}
+
 /// Ten managers pay the same order back at once: no more goes back than came in.
 #[actix_web::test]
 async fn refunds_that_race_share_what_there_is() {

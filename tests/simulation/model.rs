@@ -1,6 +1,6 @@
 //! What must have come out, worked out from what everybody was answered and from nothing the service keeps for itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rowlock::domain::moves::Move;
 use rowlock::domain::order::OrderState;
@@ -65,6 +65,8 @@ pub(crate) struct Model {
     /// How often each move was made.
     pub(crate) moves: BTreeMap<&'static str, usize>,
     orders: BTreeMap<String, Told>,
+    /// Those that were answered as new, which happens once.
+    created: BTreeSet<String>,
     keys: HashMap<(usize, String), String>,
     done: HashMap<String, Vec<Done>>,
     confirmations: HashMap<String, Vec<(Settled, i64)>>,
@@ -107,8 +109,8 @@ impl Model {
         if before.as_ref().is_some_and(|before| *before != id) {
             self.wrong(format!("key {key} of customer {customer} placed {before:?} and {id}"));
         }
-        let is_new = self.orders.insert(id.clone(), told).is_none();
-        if status == 201 && !is_new {
+        self.orders.insert(id.clone(), told);
+        if status == 201 && !self.created.insert(id.clone()) {
             self.wrong(format!("order {id} was placed twice"));
         }
     }
@@ -175,7 +177,7 @@ impl Model {
             }
             if !end.is_called_off {
                 *points.entry(told.customer).or_default() += told.points;
-                votes += if end.is_paid { told.lines.get(&4).copied().unwrap_or_default() * VOTES } else { 0 };
+                votes += end.votes;
             }
         }
         for goods in 1..=5 {
@@ -215,6 +217,7 @@ impl Model {
         let is_free = method == "cash" || told.total == 0;
         let mut at = if is_free { OrderState::PendingAccept } else { OrderState::PendingPayment };
         let mut end = End::default();
+        let granted = told.lines.get(&4).copied().unwrap_or_default() * VOTES;
         let (mut paid, mut back) = (0, 0);
         let mut done = self.done.remove(id).unwrap_or_default();
         for row in &rows {
@@ -232,9 +235,9 @@ impl Model {
             match (made, &told_of) {
                 (Move::Pay | Move::Collect, _) => {
                     paid = told.total;
-                    end.is_paid = true;
+                    end.votes = granted;
                 }
-                (Move::Accept, _) => end.is_paid |= told.total == 0,
+                (Move::Accept, _) if told.total == 0 => end.votes = granted,
                 (Move::Reject, _) => (end.returned, back) = (all(), paid),
                 (Move::Cancel, Some(Done::Cancel { returned, refund })) => {
                     let is_begun =
@@ -243,7 +246,12 @@ impl Model {
                     back += refund.unwrap_or(paid - back);
                 }
                 (Move::Cancel, _) => (end.returned, back) = (all(), paid),
-                (Move::Refund, Some(Done::Refund(amount))) => back += amount.unwrap_or(paid - back),
+                (Move::Refund, Some(Done::Refund(amount))) => {
+                    // What was granted goes with the money, rounded in the buyer's favour.
+                    let (before, refunded) = (paid - back, amount.unwrap_or(paid - back));
+                    end.votes = (end.votes * (before - refunded) + before - 1) / before;
+                    back += refunded;
+                }
                 _ => {}
             }
             at = to;
@@ -281,6 +289,7 @@ impl Model {
 #[derive(Default)]
 struct End {
     returned: BTreeMap<i64, i64>,
-    is_paid: bool,
+    /// What its buyer has of what it granted.
+    votes: i64,
     is_called_off: bool,
 }
