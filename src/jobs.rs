@@ -18,6 +18,7 @@ use crate::domain::order::OrderState;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
+use crate::store::moves::Overdue;
 use crate::store::{Conn, QueryResult, Store, Tx, events, moves, outbox, purge, settings};
 
 /// Rows a job looks at before it looks again.
@@ -120,25 +121,31 @@ impl Due {
     }
 
     fn time_out(&self, state: OrderState, now: DateTime<Utc>) -> Result<usize, Error> {
-        let mut done = 0;
+        let (mut done, mut after) = (0, None);
         loop {
-            let overdue = self.store.read_any(|conn| moves::overdue(conn, state, now, BATCH).map_err(Error::from))?;
-            let mut moved = 0;
-            for (merchant, order) in &overdue {
-                match self.store.write(*merchant, |tx| service::orders::time_out(tx, *order, now)) {
-                    Ok(is_moved) => moved += usize::from(is_moved),
+            let overdue =
+                self.store.read_any(|conn| moves::overdue(conn, state, now, after, BATCH).map_err(Error::from))?;
+            for due in &overdue {
+                match self.time_out_one(*due, now) {
+                    Ok(is_moved) => done += usize::from(is_moved),
                     // Without a database the others would fail, too, each after its time.
                     Err(error @ Error::Unavailable(_)) => return Err(error),
+                    // One that cannot be moved stands in nobody's way.
                     Err(error) => self.failed("time_out", &error),
                 }
             }
-            self.metrics.orders_timed_out.inc_by(moved as u64);
-            done += moved;
-            // What nobody could move now is somebody else's, or for the next time.
-            if overdue.len() < BATCH as usize || moved == 0 {
+            after = overdue.last().copied();
+            if after.is_none() {
+                self.metrics.orders_timed_out.inc_by(done as u64);
                 return Ok(done);
             }
         }
+    }
+
+    fn time_out_one(&self, due: Overdue, now: DateTime<Utc>) -> Result<bool, Error> {
+        let time_out = || self.store.write(due.merchant, |tx| service::orders::time_out(tx, due.order, now));
+        catch_unwind(AssertUnwindSafe(time_out))
+            .unwrap_or_else(|_| Err(Error::Internal(format!("order {} panicked", due.order))))
     }
 
     fn reset_stock(&self, now: DateTime<Utc>) -> Result<usize, Error> {

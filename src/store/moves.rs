@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel::upsert::excluded;
 use uuid::Uuid;
 
@@ -101,6 +102,15 @@ pub fn advance(
     outbox::tell_of_order(tx, order.id, made.made, made.to, now)
 }
 
+/// The last day that pickup numbers were given on. A merchant whose clock is set back goes on with that day's, so that no number is
+/// given twice.
+pub fn last_pickup_day(tx: &mut Tx<'_>) -> QueryResult<Option<NaiveDate>> {
+    pickup_counters::table
+        .filter(pickup_counters::merchant_id.eq(tx.merchant.0))
+        .select(diesel::dsl::max(pickup_counters::day))
+        .first(tx.conn)
+}
+
 /// Takes the next pickup number of a day. The counter stays locked until the transaction ends, so it is the last lock a move takes.
 pub fn next_pickup_no(tx: &mut Tx<'_>, day: NaiveDate) -> QueryResult<i32> {
     tx.enter(LockRank::PickupNo);
@@ -171,27 +181,55 @@ pub fn refund_line(tx: &mut Tx<'_>, order: OrderId, goods: GoodsId, units: u32) 
     Ok(())
 }
 
-/// What has become due by `now`: at most `limit` orders with their merchants, the longest overdue first. A plain read: whoever acts on
-/// one locks it and looks again.
+/// An order that is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Whose it is.
+    pub merchant: MerchantId,
+    /// Which.
+    pub order: OrderId,
+}
+
+/// What has become due by `now`: at most `limit` orders, the longest overdue first, beginning behind `after`. A plain read: whoever acts
+/// on one locks it and looks again.
 pub fn overdue(
     conn: &mut Conn,
     state: OrderState,
     now: DateTime<Utc>,
+    after: Option<Overdue>,
     limit: i64,
-) -> QueryResult<Vec<(MerchantId, OrderId)>> {
-    let query = orders::table.select((orders::merchant_id, orders::id)).limit(limit).into_boxed();
+) -> QueryResult<Vec<Overdue>> {
     // The states stand in the text, so that the planner sees that the partial indexes apply.
-    let query = match state {
-        OrderState::PendingPayment => query
-            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending_payment'"))
-            .filter(orders::pay_by.le(now))
-            .order(orders::pay_by),
-        OrderState::PendingAccept => query
-            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending_accept'"))
-            .filter(orders::accept_by.le(now))
-            .order(orders::accept_by),
+    macro_rules! behind {
+        ($deadline:ident, $state:literal) => {{
+            let query = orders::table
+                .filter(diesel::dsl::sql::<Bool>(concat!("state = '", $state, "'")))
+                .filter(orders::$deadline.le(now))
+                .order((orders::$deadline, orders::merchant_id, orders::id))
+                .select((orders::$deadline.assume_not_null(), orders::merchant_id, orders::id))
+                .limit(limit)
+                .into_boxed();
+            let query = match after {
+                None => query,
+                Some(Overdue { since, merchant, order }) => {
+                    let of_merchant = orders::merchant_id.eq(merchant.0).and(orders::id.gt(order.0));
+                    let same_time = orders::$deadline
+                        .assume_not_null()
+                        .eq(since)
+                        .and(orders::merchant_id.gt(merchant.0).or(of_merchant));
+                    query.filter(orders::$deadline.assume_not_null().gt(since).or(same_time))
+                }
+            };
+            query.load(conn)?
+        }};
+    }
+    let rows: Vec<(DateTime<Utc>, i64, Uuid)> = match state {
+        OrderState::PendingPayment => behind!(pay_by, "pending_payment"),
+        OrderState::PendingAccept => behind!(accept_by, "pending_accept"),
         other => unreachable!("no deadline in {other}"),
     };
-    let rows: Vec<(i64, Uuid)> = query.load(conn)?;
-    Ok(rows.into_iter().map(|(merchant, id)| (MerchantId(merchant), OrderId(id))).collect())
+    let overdue = |(since, merchant, id)| Overdue { since, merchant: MerchantId(merchant), order: OrderId(id) };
+    Ok(rows.into_iter().map(overdue).collect())
 }

@@ -89,6 +89,25 @@ async fn a_restart_loses_no_timer() {
     assert_eq!(app.stock(1), 100);
 }
 
+/// Orders that cannot be moved, for whatever reason, more than one look holds: they stand in nobody's way.
+#[actix_web::test]
+async fn what_cannot_be_moved_holds_up_nobody() {
+    let mut app = TestApp::start();
+    app.audit_at_end = false;
+    let (alice, neighbour) = (app.customer("alice").await, app.customer_of(2, "bob").await);
+    app.execute("UPDATE goods SET stock = 1000 WHERE id = 1");
+    let placed = (0..210).map(|number| alice.send(&number.to_string(), &order(&[(1, 1)])));
+    for answer in futures_util::future::join_all(placed).await {
+        assert_eq!(answer.unwrap().status, 201);
+    }
+    assert_eq!(neighbour.place("k", &order(&[(101, 1)])).await.status, 201);
+    // Nothing can be put back into a stock that is as large as numbers are.
+    app.execute("UPDATE goods SET stock = 2147483647 WHERE id = 1");
+    assert_eq!(app.app.jobs.run(app.clock.now() + TimeDelta::minutes(15)), 1);
+    assert_eq!(app.stock(101), 100);
+    assert!(app.metric("rowlock_job_failures_total{code=\"time_out\"}") >= 210.0);
+}
+
 /// An order that somebody has in hand is left to them, and does not hold up the others.
 #[actix_web::test]
 async fn what_is_locked_is_left_alone() {
