@@ -185,7 +185,7 @@ pub enum Error {
     TooManyStreams,
     /// A delivery is not parked, so it cannot be put in again.
     #[error("the delivery is not parked")]
-    NotParked,
+    AlreadyDelivered,
     /// Goods changed between reading and taking, in the optimistic way.
     #[error("goods changed while an order was placed")]
     StockChanged,
@@ -325,7 +325,7 @@ impl Error {
             Self::NothingToCollect => (409, "nothing_to_collect"),
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
-            Self::NotParked => (409, "not_parked"),
+            Self::AlreadyDelivered => (409, "already_delivered"),
             Self::StockTooLow { .. } => (409, "stock_too_low"),
             Self::NotEmpty => (409, "not_empty"),
             Self::LoginTaken => (409, "login_taken"),

@@ -110,7 +110,7 @@ impl Error {
                 "实时连接数已达上限，请稍后重试。",
                 "As many streams of events are open as may be; try again shortly, or poll.",
             ),
-            Self::NotParked => fixed("该推送未处于暂停状态。", "This delivery is not parked."),
+            Self::AlreadyDelivered => fixed("该推送已送达。", "This has been delivered."),
             Self::Unavailable(_) | Self::StockChanged => busy(),
             Self::Database(error) if cause(error).is_some() => busy(),
             Self::Database(_) | Self::Internal(_) => {

@@ -3,6 +3,8 @@
 use crate::error::Error;
 use crate::store::merchants::Merchant;
 use crate::store::{Tx, settings};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// What is to become of the webhook.
 #[derive(Clone, Debug, Default)]
@@ -63,5 +65,5 @@ pub fn renew_secret(tx: &mut Tx<'_>) -> Result<String, Error> {
 fn secret() -> Result<String, Error> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Internal("the system gives no random bytes".to_owned()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("whsec_{}", STANDARD.encode(bytes)))
 }

@@ -159,14 +159,14 @@ pub fn settle(tx: &mut Tx<'_>, claim: &Claim, attempt: &Attempt, now: DateTime<U
     Ok(rows == 1)
 }
 
-/// Puts a parked delivery in again, due at once and as if it had never been tried. None when there is no such delivery; false when it
-/// is not parked.
+/// Puts a delivery in again that was parked, or that waits for its next try: due at once, and as if it had never been tried. None when
+/// there is no such delivery; false when it was delivered.
 pub fn retry(tx: &mut Tx<'_>, seq: i64, now: DateTime<Utc>) -> QueryResult<Option<bool>> {
     tx.enter(LockRank::Delivery);
     let delivery = webhook_deliveries::table.find((tx.merchant.0, seq));
     let state: Option<String> = delivery.select(webhook_deliveries::state).for_update().first(tx.conn).optional()?;
     let Some(state) = state else { return Ok(None) };
-    if state != "parked" {
+    if state == "delivered" {
         return Ok(Some(false));
     }
     diesel::update(delivery)

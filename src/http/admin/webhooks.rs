@@ -126,7 +126,7 @@ struct Retried {
     params(("m" = i64, Path, description = "The merchant"), ("seq" = i64, Path, description = "The event's number")),
     responses(
         (status = 200, body = Retried),
-        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`not_parked`"),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`already_delivered`"),
         (status = "4XX", body = ProblemView, content_type = PROBLEM),
         (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
@@ -142,7 +142,7 @@ pub(in crate::http) async fn retry_delivery(
     let action = Action { name: "retry_delivery", subject: format!("webhook delivery {seq}"), detail: json!({}) };
     act(&app, &who, action, now, move |tx| match webhooks::retry(tx, seq, now)? {
         Some(true) => Ok(()),
-        Some(false) => Err(Error::NotParked),
+        Some(false) => Err(Error::AlreadyDelivered),
         None => Err(Error::NotFound),
     })
     .await?;
