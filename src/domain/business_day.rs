@@ -16,8 +16,9 @@ pub struct BusinessDays {
 impl BusinessDays {
     /// The day that `moment` belongs to.
     pub fn of(self, moment: DateTime<Utc>) -> NaiveDate {
-        let local = moment.with_timezone(&self.time_zone).naive_local();
-        if local.time() < self.starts_at { local.date() - Days::new(1) } else { local.date() }
+        // By the moments that days begin at, not by the clock on the wall, which may show an hour twice.
+        let date = moment.with_timezone(&self.time_zone).date_naive();
+        if moment < self.start(date) { date - Days::new(1) } else { date }
     }
 
     /// The first moment of `day`. Where clocks are put forward over it, the moment they are put forward.
@@ -53,6 +54,20 @@ mod tests {
             assert_eq!(days.of(moment.parse().expect("a moment")), expected, "{moment}");
         }
         assert_eq!(days.start(day(21)).to_rfc3339(), "2026-11-20T20:00:00+00:00");
+    }
+
+    #[test]
+    fn a_day_that_begins_in_an_hour_that_comes_twice_begins_once() {
+        let days = BusinessDays {
+            time_zone: Tz::Europe__Berlin,
+            starts_at: NaiveTime::from_hms_opt(2, 30, 0).expect("a time of day"),
+        };
+        let day = |day| NaiveDate::from_ymd_opt(2026, 10, day).expect("a date");
+        for (moment, expected) in
+            [("2026-10-25T00:29:59Z", 24), ("2026-10-25T00:30:00Z", 25), ("2026-10-25T01:10:00Z", 25)]
+        {
+            assert_eq!(days.of(moment.parse().expect("a moment")), day(expected), "{moment}");
+        }
     }
 
     #[test]

@@ -235,10 +235,15 @@ fn typed(
         let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
         return Err(Error::InvalidField { field, reason });
     }
-    if value.chars().any(is_unfit) {
+    if value.chars().any(|c| is_unfit(c) || is_deceptive(c)) {
         return Err(Error::InvalidField { field, reason: "it must not have control characters".to_owned() });
     }
     Ok(value.to_owned())
+}
+
+/// Characters that show nothing, or turn what follows around. The joiners of emoji are none of them.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// A whole number within bounds.

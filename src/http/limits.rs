@@ -18,7 +18,9 @@ pub struct RateLimits {
     customers: DefaultKeyedRateLimiter<(MerchantId, CustomerId)>,
     staff: DefaultKeyedRateLimiter<(MerchantId, StaffId)>,
     logins: DefaultKeyedRateLimiter<IpAddr>,
-    staff_logins: DefaultKeyedRateLimiter<(MerchantId, String)>,
+    /// Of one address, and of all of them: who guesses from one does not keep the member out.
+    staff_logins: DefaultKeyedRateLimiter<(MerchantId, String, Option<IpAddr>)>,
+    all_staff_logins: DefaultKeyedRateLimiter<(MerchantId, String)>,
     clock: DefaultClock,
 }
 
@@ -34,6 +36,9 @@ impl RateLimits {
             customers: RateLimiter::keyed(customers),
             staff: RateLimiter::keyed(staff),
             staff_logins: RateLimiter::keyed(Quota::per_minute(positive(config.staff_logins_per_minute))),
+            all_staff_logins: RateLimiter::keyed(Quota::per_minute(positive(
+                config.staff_logins_per_minute.saturating_mul(10),
+            ))),
             logins: RateLimiter::keyed(Quota::per_minute(positive(config.logins_per_minute))),
             clock: DefaultClock::default(),
         }
@@ -59,13 +64,14 @@ impl RateLimits {
             .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
     }
 
-    /// Counts a try at the password of a member of the staff, wherever it comes from.
+    /// Counts a try at the password of a member of the staff.
     ///
     /// # Errors
-    /// [`Error::TooManyRequests`] beyond `http.staff_logins_per_minute`.
-    pub fn staff_login(&self, merchant: MerchantId, login: &str) -> Result<(), Error> {
+    /// [`Error::TooManyRequests`] beyond `http.staff_logins_per_minute` from one address, ten times as many from all.
+    pub fn staff_login(&self, merchant: MerchantId, login: &str, address: Option<IpAddr>) -> Result<(), Error> {
         self.staff_logins
-            .check_key(&(merchant, login.to_owned()))
+            .check_key(&(merchant, login.to_owned(), address))
+            .and_then(|()| self.all_staff_logins.check_key(&(merchant, login.to_owned())))
             .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
     }
 
@@ -89,6 +95,7 @@ impl RateLimits {
                 app.limits.staff.retain_recent();
                 app.limits.logins.retain_recent();
                 app.limits.staff_logins.retain_recent();
+                app.limits.all_staff_logins.retain_recent();
             }
         });
     }

@@ -110,6 +110,7 @@ fn reason() -> Object {
 /// Why something is done.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Reason)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ReasonFields {
     /// The reason's code.
     #[schema(schema_with = reason)]

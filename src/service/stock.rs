@@ -65,8 +65,10 @@ pub fn move_by_hand(
         tx.discard();
         return if is_same { Ok(Once::DoneBefore(made)) } else { Err(Error::KeyReused) };
     }
-    if stock.units.saturating_add(*delta) > STOCK_MAX {
-        let reason = format!("there are {} units, and there may be at most {STOCK_MAX}", stock.units);
+    // What is set aside may come back.
+    let units = stock.units.saturating_add(stock.sold_out_units.unwrap_or_default());
+    if units.saturating_add(*delta) > STOCK_MAX {
+        let reason = format!("there are {units} units, and there may be at most {STOCK_MAX}");
         return Err(Error::InvalidField { field: "delta", reason });
     }
     let new = NewMove { id, goods: *goods, delta: *delta, reason, note, actor: &by.to_string() };

@@ -9,7 +9,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Numeric, Text, Timestamptz, Uuid
 use rust_decimal::Decimal;
 
 use super::board::ids_around;
-use super::rows::{Corrupt, corrupt, money};
+use super::rows::{Corrupt, corrupt};
 use super::{Conn, QueryResult};
 use crate::domain::money::Money;
 use crate::domain::{GoodsId, LocalText, MerchantId};
@@ -35,11 +35,16 @@ pub struct Sums {
     pub accept_seconds: u64,
 }
 
+/// A sum as an amount. Orders are bounded, their sums are not: what is beyond all amounts is shown as the largest.
+fn bounded(sum: Decimal) -> Money {
+    Money::new(sum.clamp(Decimal::ZERO, Money::MAX.decimal())).unwrap_or_default()
+}
+
 impl Sums {
     /// Both together.
     pub fn plus(self, other: Self) -> Self {
         Self {
-            turnover: self.turnover + other.turnover,
+            turnover: bounded(self.turnover.decimal() + other.turnover.decimal()),
             paid_orders: self.paid_orders + other.paid_orders,
             placed: self.placed + other.placed,
             completed: self.completed + other.completed,
@@ -78,7 +83,7 @@ impl TryFrom<DayRow> for Sums {
 
     fn try_from(row: DayRow) -> Result<Self, Corrupt> {
         Ok(Self {
-            turnover: money(row.turnover)?,
+            turnover: bounded(row.turnover),
             paid_orders: row.paid_orders.try_into()?,
             placed: row.placed.try_into()?,
             completed: row.completed.try_into()?,
@@ -218,7 +223,7 @@ pub fn best_sellers(
             name: LocalText::new(row.name_zh, row.name_en),
             spec: LocalText::new(row.spec_zh, row.spec_en),
             units: row.units.try_into()?,
-            amount: money(row.amount)?,
+            amount: bounded(row.amount),
         })
     };
     rows.into_iter().map(|row| sold(row).map_err(corrupt)).collect()

@@ -187,11 +187,16 @@ async fn one_tap_sells_out_and_another_takes_it_back() {
     assert_eq!(seen(&app, 1).await, 95);
     assert_eq!(alice.place("d", &order(&[(1, 1)])).await.status, 201);
 
-    // As many as are named: fewer than were set aside, none, or more.
+    // As many as are named: fewer than were set aside, none, or more. That is moving stock, which the kitchen may not.
+    kitchen.put("/goods/1/sold-out", &json!({})).await;
+    let refused = kitchen.delete("/goods/1/sold-out?stock=7").await;
+    assert_eq!((refused.refusal(), &refused.json()["permission"]), ((403, "forbidden".into()), &json!("move_stock")));
+    assert_eq!(kitchen.delete("/goods/1/sold-out").await.status, 200);
+    let manager = app.staff("manager").await;
     for (stock, reasons) in [(7, 2), (0, 1), (12, 1)] {
         let before = moves(&kitchen, 1).await.len();
         kitchen.put("/goods/1/sold-out", &json!({})).await;
-        let goods = kitchen.delete(&format!("/goods/1/sold-out?stock={stock}")).await.json();
+        let goods = manager.delete(&format!("/goods/1/sold-out?stock={stock}")).await.json();
         assert_eq!((&goods["stock"], &goods["sold_out"]), (&json!(stock), &json!(false)));
         assert_eq!(moves(&kitchen, 1).await.len(), before + reasons);
     }

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use std::net::IpAddr;
+
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post, put};
 use chrono::{DateTime, Utc};
@@ -78,7 +80,7 @@ pub(in crate::http) async fn log_in(
         app.limits.login(peer.ip())?;
     }
     let login = line("login", &body.0.login, 50)?;
-    app.limits.staff_login(merchant.0, &login)?;
+    app.limits.staff_login(merchant.0, &login, address(&req))?;
     let password = password("password", body.0.password, 1..=200)?;
     let member = blocking(&app, move |app| service::staff::log_in(&app.store, merchant.0, &login, &password)).await?;
     Ok(HttpResponse::Created().json(StaffSession::of(&app, merchant.0, member)?))
@@ -125,6 +127,7 @@ pub(in crate::http) async fn me(who: Staff<Anything>) -> Result<HttpResponse, Er
 #[put("/v1/admin/merchants/{m}/me/password")]
 pub(in crate::http) async fn change_password(
     app: Data<App>,
+    req: HttpRequest,
     who: Staff<Anything>,
     body: Body<ChangePassword>,
 ) -> Result<HttpResponse, Error> {
@@ -132,7 +135,7 @@ pub(in crate::http) async fn change_password(
     let old = password("old", old, 1..=200)?;
     let new = password("new", new, service::staff::PASSWORD_CHARS)?;
     // Whoever has got hold of a token may not try passwords with it.
-    app.limits.staff_login(who.merchant, &who.login)?;
+    app.limits.staff_login(who.merchant, &who.login, address(&req))?;
     let (now, merchant, id, login) = (app.clock.now(), who.merchant, who.id, who.login.clone());
     let (checked, hash) = blocking(&app, {
         let login = login.clone();
@@ -156,4 +159,8 @@ pub(super) fn password(field: &'static str, typed: String, chars: RangeInclusive
     }
     let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
     Err(Error::InvalidField { field, reason })
+}
+
+fn address(req: &HttpRequest) -> Option<IpAddr> {
+    req.peer_addr().map(|peer| peer.ip())
 }

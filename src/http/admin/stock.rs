@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::domain::GoodsId;
+use crate::domain::staff::Permission;
 use crate::error::Error;
 use crate::http::admin::categories::MenuPath;
 use crate::http::admin::menu::StaffGoods;
@@ -216,6 +217,10 @@ pub(in crate::http) async fn lift_sold_out(
 ) -> Result<HttpResponse, Error> {
     let (goods, by, now) = (GoodsId(path.id), who.actor(), app.clock.now());
     let count = query.stock.map(|count| number("stock", count, 0..=STOCK_MAX)).transpose()?;
+    // Whoever may not move stock puts back what was set aside, and no more.
+    if count.is_some() && !who.role.has(Permission::MoveStock) {
+        return Err(Error::Forbidden(Permission::MoveStock));
+    }
     let action = Action { name: "lift_sold_out", subject: format!("goods {goods}"), detail: json!({ "stock": count }) };
     let goods =
         act(&app, &who, action, now, move |tx| service::stock::lift_sold_out(tx, goods, count, by, now)).await?;
