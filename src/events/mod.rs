@@ -1,7 +1,7 @@
 //! How what happened reaches those who are to know: the panels that listen at this instance, and the other instances.
 //!
 //! 1. A transaction writes its rows of the outbox. Nothing else is done inside it: commits that NOTIFY wait for each other.
-//! 2. After its commit the store calls [`Pokes::poke`], which remembers the merchant and returns.
+//! 2. After its commit the store calls `Pokes::poke`, which remembers the merchant and returns.
 //! 3. A thread takes what was poked, at most every `events.notify_ms`, wakes the feeds of this instance and calls out to the others by
 //!    NOTIFY. Every `events.poll_ms` it wakes all feeds, whatever was said: that is the net.
 //! 4. Another thread LISTENs on a connection of its own and wakes the feeds of this instance.
