@@ -150,3 +150,26 @@ async fn old_keys_are_forgotten_and_only_old_ones() {
     assert_eq!(new.status, 201);
     assert_ne!(id(&new.json()), old);
 }
+
+/// The kitchen makes fifty a day: at the cut-over there are fifty again, whatever was sold, once for two instances.
+#[actix_web::test]
+async fn a_day_of_business_begins_with_its_stock() {
+    let app = TestApp::start();
+    let other = app.beside(Setup::default());
+    let alice = app.customer("alice").await;
+    app.execute("UPDATE goods SET daily_stock = 50 WHERE id = 1");
+    app.app.jobs.run(app.clock.now());
+    assert_eq!(app.stock(1), 100, "the first day is only noted");
+    let mut cash = order(&[(1, 30)]);
+    cash["pay_method"] = json!("cash");
+    app.execute("UPDATE merchants SET accept_timeout = 'accept'");
+    alice.place("k", &cash).await;
+    // From noon to a microsecond before four in the morning, and to four.
+    app.clock.advance(TimeDelta::hours(16) - TimeDelta::microseconds(1));
+    app.app.jobs.run(app.clock.now());
+    assert_eq!(app.stock(1), 70);
+    let now = app.clock.now() + TimeDelta::minutes(1);
+    assert_eq!((app.app.jobs.run(now), other.app.jobs.run(now)), (2, 0), "the days of both shops begin, once");
+    assert_eq!(app.stock(1), 50);
+    assert_eq!(app.count("stock_moves WHERE reason = 'daily_reset' AND delta = -20"), 1);
+}
