@@ -120,6 +120,17 @@ pub fn split(whole: Money, weights: &[Money]) -> Vec<Money> {
         .collect()
 }
 
+/// What stays of `units` that came with money, of which `left` was left and `refunded` goes back: as much of them as there is left of the
+/// money then, rounded up. With the last of the money the last of them goes.
+pub fn kept(units: i64, left: Money, refunded: Money) -> i64 {
+    if left == Money::ZERO {
+        return units;
+    }
+    let (before, after) = (i128::from(left.fen()), i128::from(left.minus(refunded).unwrap_or_default().fen()));
+    let kept = (i128::from(units) * after + before - 1) / before;
+    i64::try_from(kept).expect("a part is no more than the whole")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -153,6 +164,19 @@ mod tests {
                 upto += cut;
             }
             prop_assert_eq!(paid, whole.fen());
+        }
+
+        /// However the money goes back: what it brought goes with it, never more than its part, and nothing stays of the whole.
+        #[test]
+        fn what_came_with_money_goes_with_it(units in 0..1_000_000_i64, cuts in prop::collection::vec(1..9_999_u64, 1..9)) {
+            let whole: u64 = cuts.iter().sum();
+            let (mut left, mut kept_units) = (whole, units);
+            for cut in cuts {
+                kept_units = kept(kept_units, Money::from_fen(left), Money::from_fen(cut));
+                left -= cut;
+                prop_assert!(i128::from(kept_units) * i128::from(whole) >= i128::from(units) * i128::from(left));
+            }
+            prop_assert_eq!(kept_units, 0);
         }
 
         #[test]

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::payments::PaidBack;
+use super::payments::{PaidBack, counted, gone_back};
 use crate::clock::uuid_at;
 use crate::domain::AccountId;
-use crate::domain::ledger::{AccountKind, EarnedOn, EntryCause, points_earned};
+use crate::domain::ledger::{AccountKind, EarnedOn, EntryCause, kept, points_earned};
 use crate::domain::money::Money;
 use crate::domain::moves::Actor;
 use crate::domain::order::Order;
@@ -44,11 +44,9 @@ pub(super) fn credit_completion(
     merchant: &Merchant,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let id = tx.merchant();
-    let paid = payments::of_order(tx.conn(), id, order.id)?.into_iter().find(|payment| payment.state == "paid");
-    let refunds = payments::refunds(tx.conn(), id, order.id)?;
-    let of_it = refunds.iter().filter(|refund| paid.as_ref().is_some_and(|paid| paid.id == refund.payment));
-    let refunded: Money = of_it.map(|refund| refund.amount).sum();
+    let merchant_id = tx.merchant();
+    let of_order = payments::of_order(tx.conn(), merchant_id, order.id)?;
+    let refunded = gone_back(tx, order.id, counted(&of_order))?;
     let kept = order.total.minus(refunded).unwrap_or_default();
     let entries = earned(tx, order, kept, merchant, now)?;
     credit(tx, order, entries.into_iter().collect(), now)
@@ -165,22 +163,9 @@ fn take_back(
             Some(refund) => (EntryCause::RefundGrantedBack(refund), EntryCause::RefundEarnedBack(refund)),
             None => (EntryCause::GrantedBack(order.id), EntryCause::EarnedBack(order.id)),
         };
-        change(tx, *account, granted_back, kept(net.granted, part) - net.granted)?;
-        change(tx, *account, earned_back, kept(net.earned, part) - net.earned)?;
+        let kept = |units| part.map_or(0, |back| kept(units, back.left(), back.refunded));
+        change(tx, *account, granted_back, kept(net.granted) - net.granted)?;
+        change(tx, *account, earned_back, kept(net.earned) - net.earned)?;
     }
     Ok(())
-}
-
-/// What stays of `units` that came with an order's money: nothing where all of the money goes back, otherwise as much of them as there
-/// is left of the money, rounded up.
-fn kept(units: i64, part: Option<&PaidBack>) -> i64 {
-    let Some(back) = part else { return 0 };
-    let before = back.paid.minus(back.before).unwrap_or_default().fen();
-    let after = before.saturating_sub(back.refunded.fen());
-    if before == 0 {
-        return units;
-    }
-    let (units, kept) = (i128::from(units), i128::from(after));
-    let kept = (units * kept + i128::from(before) - 1) / i128::from(before);
-    i64::try_from(kept).expect("a part is no more than the whole")
 }

@@ -69,7 +69,7 @@ pub fn confirm(tx: &mut Tx<'_>, confirmation: &Confirmation, now: DateTime<Utc>)
     let fits = order.pay_method.name() == confirmation.gateway && order.total == confirmation.amount;
     let settled = match order.state {
         OrderState::Cancelled | OrderState::Rejected => Settled::Late,
-        _ if earlier.iter().any(|payment| payment.state == "paid") => Settled::Duplicate,
+        _ if counted(&earlier).is_some() => Settled::Duplicate,
         OrderState::PendingPayment if fits => Settled::Paid,
         _ => Settled::Mismatch,
     };
@@ -133,6 +133,19 @@ pub(super) fn take_cash(tx: &mut Tx<'_>, order: &Order, by: Actor, now: DateTime
     Ok(payments::insert(tx, &payment, &by.to_string(), now)?)
 }
 
+/// The payment that an order counts as paid by, if it is.
+pub(super) fn counted(payments: &[Payment]) -> Option<&Payment> {
+    payments.iter().find(|payment| payment.state == "paid")
+}
+
+/// What of it went back, or is owed.
+pub(super) fn gone_back(tx: &mut Tx<'_>, order: OrderId, payment: Option<&Payment>) -> Result<Money, Error> {
+    let merchant = tx.merchant();
+    let refunds = payments::refunds(tx.conn(), merchant, order)?;
+    let of_it = refunds.iter().filter(|refund| payment.is_some_and(|payment| payment.id == refund.payment));
+    Ok(of_it.map(|refund| refund.amount).sum())
+}
+
 /// An order's money around a refund.
 pub(super) struct PaidBack {
     /// What was paid for it.
@@ -143,6 +156,13 @@ pub(super) struct PaidBack {
     pub(super) refunded: Money,
     /// The refund, if there is one.
     pub(super) refund: Option<RefundId>,
+}
+
+impl PaidBack {
+    /// What was left of the money before.
+    pub(super) fn left(&self) -> Money {
+        self.paid.minus(self.before).unwrap_or_default()
+    }
 }
 
 /// Owes back `amount` of what was paid for a locked order, or all that is left. Locks its payments.
@@ -158,12 +178,10 @@ pub(super) fn pay_back(
     why: &Why,
     now: DateTime<Utc>,
 ) -> Result<PaidBack, Error> {
-    let payment = payments::lock(tx, order.id)?.into_iter().find(|payment| payment.state == "paid");
-    let paid = payment.as_ref().map_or(Money::ZERO, |payment| payment.amount);
-    let merchant = tx.merchant();
-    let refunds = payments::refunds(tx.conn(), merchant, order.id)?;
-    let of_it = refunds.iter().filter(|refund| payment.as_ref().is_some_and(|payment| payment.id == refund.payment));
-    let before: Money = of_it.map(|refund| refund.amount).sum();
+    let of_order = payments::lock(tx, order.id)?;
+    let payment = counted(&of_order);
+    let paid = payment.map_or(Money::ZERO, |payment| payment.amount);
+    let before = gone_back(tx, order.id, payment)?;
     let left = paid.minus(before).expect("no more goes back than came in");
     let refunded = amount.unwrap_or(left);
     if refunded > left {
@@ -181,7 +199,7 @@ pub(super) fn pay_back(
                 note,
                 created_at: now,
             };
-            owe_back(tx, &payment, refund, by, now)?;
+            owe_back(tx, payment, refund, by, now)?;
             Some(id)
         }
         None => None,
