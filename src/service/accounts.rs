@@ -10,7 +10,7 @@ use crate::domain::moves::Actor;
 use crate::domain::placement::IdempotencyKey;
 use crate::domain::{AccountId, CustomerId};
 use crate::error::Error;
-use crate::service::stock::Once;
+use crate::service::once::Once;
 use crate::store::ledger::{self, Account, Appended, EntryRow, NewEntry};
 use crate::store::{Tx, people};
 

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod carts;
 pub mod demo;
 pub mod menu;
+pub mod once;
 pub mod orders;
 pub mod payments;
 pub mod people;

@@ -3,11 +3,10 @@
 //! Contract: a move locks the order first and decides from what it then finds; payments, goods and accounts follow in rank. Whatever
 //! it changes (state, history, stock, money, points, what subscribers are told) is committed with it or not at all.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Builder;
 
 use super::credits;
+use super::once::id_under;
 use super::payments;
 use super::stock;
 use crate::clock::uuid_at;
@@ -15,7 +14,7 @@ use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Move, Reason, Why};
 use crate::domain::order::{Fulfilment, Order, OrderState, PayMethod};
 use crate::domain::placement::IdempotencyKey;
-use crate::domain::{GoodsId, MerchantId, OrderId, RefundId};
+use crate::domain::{GoodsId, OrderId, RefundId};
 use crate::error::Error;
 use crate::store::merchants::Merchant;
 use crate::store::moves::{Changes, Made};
@@ -305,7 +304,7 @@ pub fn refund(
 ) -> Result<Order, Error> {
     let order = lock(tx, id, by)?;
     let merchant_id = tx.merchant();
-    let refund_id = refund_under(merchant_id, id, key);
+    let refund_id = RefundId(id_under(key, &format!("refund {merchant_id} {id}")));
     let known = store::payments::refunds(tx.conn(), merchant_id, id)?;
     if let Some(known) = known.iter().find(|refund| refund.id == refund_id) {
         // Nothing is done, so nothing is to stand in the trail.
@@ -341,13 +340,6 @@ pub fn refund(
     credits::take_back_part(tx, &order, &before, by, now)?;
     moves::advance(tx, &order, &Made { made: Move::Refund, to, by, why: Some(why) }, &Changes::default(), now)?;
     read_again(tx, id)
-}
-
-/// The id of the refund of an order that a key stands for.
-fn refund_under(merchant: MerchantId, order: OrderId, key: &IdempotencyKey) -> RefundId {
-    let hash = digest(&SHA256, format!("refund {merchant} {order} {}", key.as_str()).as_bytes());
-    let bytes = hash.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes");
-    RefundId(Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// Locks an order for whoever wants to move it. Another customer's is not found.

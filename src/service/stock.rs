@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 use std::iter::once;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, NaiveDate, Utc};
-use uuid::{Builder, Uuid};
 
+use super::once::{Once, id_under};
 use crate::clock::uuid_at;
+use crate::domain::GoodsId;
 use crate::domain::moves::Actor;
 use crate::domain::placement::IdempotencyKey;
-use crate::domain::{GoodsId, MerchantId};
 use crate::error::Error;
 use crate::store::menu::{self, Goods};
 use crate::store::settings::{self, DayBegun};
@@ -35,15 +34,6 @@ pub struct Moved {
     pub note: String,
 }
 
-/// What became of a request that may be repeated.
-#[derive(Clone, Debug)]
-pub enum Once<T> {
-    /// It was done now.
-    Done(T),
-    /// It was done before, under the same key.
-    DoneBefore(T),
-}
-
 /// Moves units into stock or out of it. With a key it is done once: the key makes the id of the move, and a repeat finds it.
 ///
 /// # Errors
@@ -57,7 +47,7 @@ pub fn move_by_hand(
 ) -> Result<Once<MoveRow>, Error> {
     let (merchant, Moved { goods, delta, reason, note }) = (tx.merchant(), wanted);
     let stock = *store::stock::lock(tx, &once(*goods).collect())?.get(goods).ok_or(Error::NotFound)?;
-    let id = key.map_or_else(|| uuid_at(now), |key| id_of(merchant, *goods, key));
+    let id = key.map_or_else(|| uuid_at(now), |key| id_under(key, &format!("stock move {merchant} {goods}")));
     if let Some(made) = store::stock::find_move(tx.conn(), merchant, *goods, id)? {
         let is_same =
             made.delta == *delta && made.reason == *reason && made.note.as_deref().unwrap_or_default() == note;
@@ -77,13 +67,6 @@ pub fn move_by_hand(
     }
     let made = store::stock::find_move(tx.conn(), merchant, *goods, id)?;
     made.map(Once::Done).ok_or_else(|| Error::Internal("a stock move is not there".to_owned()))
-}
-
-/// The id of the move that a key stands for.
-fn id_of(merchant: MerchantId, goods: GoodsId, key: &IdempotencyKey) -> Uuid {
-    let hash = digest(&SHA256, format!("stock move {merchant} {goods} {}", key.as_str()).as_bytes());
-    let bytes = hash.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes");
-    Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// Declares goods sold out: what is in stock is set aside. Goods that are sold out already stay so.

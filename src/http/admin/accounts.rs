@@ -21,7 +21,7 @@ use crate::http::view::names;
 use crate::http::{page, read};
 use crate::service;
 use crate::service::accounts::Correction;
-use crate::service::stock::Once;
+use crate::service::once::Once;
 use crate::store::ledger::{self, Account, EntryRow};
 
 const KINDS: &str = "points, votes, tips";

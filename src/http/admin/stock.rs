@@ -20,7 +20,8 @@ use crate::http::staff::{Action, MarkSoldOut, MoveStock, ReadMenu, Staff, act};
 use crate::http::view::names;
 use crate::http::{page, read};
 use crate::service;
-use crate::service::stock::{Moved, Once, STOCK_MAX};
+use crate::service::once::Once;
+use crate::service::stock::{Moved, STOCK_MAX};
 use crate::store::stock::MoveRow;
 use crate::store::{menu, stock};
 
