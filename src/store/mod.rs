@@ -320,6 +320,8 @@ pub fn connect(url: &str) -> Result<Conn, Unavailable> {
 /// The order in which kinds of rows are locked: a transaction only ever moves on to a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockRank {
+    /// The merchant's own row.
+    Merchant,
     /// `orders` rows.
     Order,
     /// `payments` rows of an order.

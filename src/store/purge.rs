@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::schema::{merchants, orders};
-use super::{Conn, QueryResult, Tx};
+use super::{Conn, LockRank, QueryResult, Tx};
 use crate::domain::MerchantId;
 
 /// How much time one step forgets the keys of, so that no transaction grows with the history.
@@ -27,10 +27,11 @@ pub fn with_old_keys(conn: &mut Conn, before: DateTime<Utc>) -> QueryResult<Vec<
 /// Takes the idempotency keys from the merchant's next orders that were placed before `before`, a few hours' worth at a time, and returns
 /// how many. Orders are found by their ids, which follow the time they were placed at.
 pub fn forget_keys(tx: &mut Tx<'_>, before: DateTime<Utc>) -> QueryResult<usize> {
+    tx.enter(LockRank::Merchant);
     let (purged_to, created_at): (Option<DateTime<Utc>>, DateTime<Utc>) = merchants::table
         .find(tx.merchant.0)
         .select((merchants::keys_purged_to, merchants::created_at))
-        .for_update()
+        .for_no_key_update()
         .first(tx.conn)?;
     let from = purged_to.unwrap_or(created_at);
     if from >= before {

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::merchants::{self, Merchant};
 use super::rows::corrupt;
 use super::schema::merchants as table;
-use super::{Conn, QueryResult, Tx};
+use super::{Conn, LockRank, QueryResult, Tx};
 use crate::domain::money::Money;
 use crate::domain::{BusinessDays, MerchantId};
 
@@ -18,6 +18,7 @@ pub fn webhook_url(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Option<
 
 /// Locks the settings until the transaction ends and reads them. Placements do not wait: they only read.
 pub fn lock(tx: &mut Tx<'_>) -> QueryResult<Option<Merchant>> {
+    tx.enter(LockRank::Merchant);
     let id: Option<i64> =
         table::table.find(tx.merchant.0).select(table::id).for_no_key_update().first(tx.conn).optional()?;
     match id {
@@ -101,6 +102,7 @@ pub enum DayBegun {
 
 /// Begins a day of stock, once: of two that try, one finds that the other was faster. The row stays locked until the transaction ends.
 pub fn begin_stock_day(tx: &mut Tx<'_>, day: NaiveDate) -> QueryResult<DayBegun> {
+    tx.enter(LockRank::Merchant);
     let row = table::table.find(tx.merchant.0);
     let next = diesel::update(row).filter(table::stock_day.lt(day)).set(table::stock_day.eq(day)).execute(tx.conn)?;
     if next == 1 {
