@@ -364,6 +364,26 @@ async fn pickup_numbers_count_up_by_the_day() {
     assert_eq!(cashier.post(&format!("/orders/{early}/accept"), &json!({})).await.json()["pickup_no"], 1);
 }
 
+/// A clock that was set to the far east for a moment gives no number twice when it is set back.
+#[actix_web::test]
+async fn a_zone_that_is_set_back_repeats_no_number() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    app.clock.advance(TimeDelta::hours(12));
+    let mut seen = Vec::new();
+    for (key, zone) in
+        [("a", "Asia/Shanghai"), ("b", "Pacific/Kiritimati"), ("c", "Asia/Shanghai"), ("d", "Asia/Shanghai")]
+    {
+        assert_eq!(owner.patch("/settings", &json!({ "time_zone": zone })).await.status, 200);
+        let order = placed(&alice, key).await;
+        seen.push(
+            owner.post(&format!("/orders/{order}/accept"), &json!({})).await.json()["pickup_no"].as_i64().unwrap(),
+        );
+    }
+    // One of today; then those of the day that had begun elsewhere, without a break.
+    assert_eq!(seen, [1, 1, 2, 3]);
+}
+
 /// Accept, reject, cancel by the customer and by the timer, all at once, again and again: one wins, and stock is what it must be.
 #[actix_web::test]
 async fn of_moves_that_race_one_wins() {

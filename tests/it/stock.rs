@@ -303,3 +303,15 @@ async fn of_many_who_begin_the_day_one_does() {
     assert_eq!(begun, 1);
     assert_eq!(number(&mut app.conn(), "SELECT count(*) AS value FROM stock_moves WHERE reason = 'daily_reset'"), 6);
 }
+
+/// What is set aside may come back, so it counts towards the most there may be.
+#[actix_web::test]
+async fn what_is_set_aside_counts() {
+    let app = TestApp::start();
+    let owner = app.staff("owner").await;
+    let more = |delta: i64| json!({ "delta": delta, "reason": "count" });
+    assert_eq!(owner.post("/goods/1/stock-moves", &more(9_999_900)).await.status, 201);
+    assert_eq!(owner.put("/goods/1/sold-out", &json!({})).await.json()["sold_out_units"], 10_000_000);
+    assert_eq!(owner.post("/goods/1/stock-moves", &more(1)).await.refusal(), (422, "invalid_field".into()));
+    assert_eq!(owner.delete("/goods/1/sold-out").await.json()["stock"], 10_000_000);
+}

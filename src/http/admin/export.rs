@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula() {
-        for text in ["=1+1", "+86 138", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+        for text in ["=1+1", "+86 138", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "＠SUM"] {
             assert_eq!(cell(text), format!("'{text}"));
         }
         for text in ["", "饺子", "138", "a=1", "'=1", " =1"] {
