@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::Events;
 use crate::events::webhooks::Webhooks;
-use crate::gateway::Login;
+use crate::gateway::{Gateways, Login};
 use crate::http::auth::Tokens;
 use crate::http::limits::RateLimits;
 use crate::jobs::Jobs;
@@ -52,6 +52,8 @@ pub struct App {
     pub jobs: Jobs,
     /// The customers' carts.
     pub carts: Carts,
+    /// Where payments are made.
+    pub gateways: Arc<Gateways>,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -81,6 +83,9 @@ impl App {
     pub fn new(config: Config, url: &str, secret: &[u8], parts: Parts) -> Result<Self, Unavailable> {
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::connect(url, &config.database, Arc::clone(&metrics))?);
+        let clock = parts.clock.clone();
+        let gateways = Gateways::open(&config.gateways, config.public_url(), secret, clock, Arc::clone(&metrics))
+            .map_err(Unavailable)?;
         let redis = match config.redis.url.is_empty() {
             true => None,
             false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
@@ -98,6 +103,7 @@ impl App {
             events: Events::start(&config.events, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             webhooks: Webhooks::start(&config.webhooks, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
+            gateways: Arc::new(gateways),
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),

@@ -29,6 +29,15 @@ pub struct CodeLabels {
     pub code: &'static str,
 }
 
+/// One call to a provider of payments or logins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GatewayLabels {
+    /// The provider.
+    pub gateway: &'static str,
+    /// What became of it: `ok`, `refused`, `failed`, `unsent`, `busy`, `unclear`; of a notice, what was done with it.
+    pub outcome: &'static str,
+}
+
 /// The metrics, each under its field's name.
 pub struct Metrics {
     registry: Registry,
@@ -70,6 +79,12 @@ pub struct Metrics {
     pub event_streams_dropped: Counter,
     /// Attempts at a webhook, by what became of them: `delivered`, `failed`, `parked`.
     pub webhook_attempts: Family<CodeLabels, Counter>,
+    /// Calls to gateways, by what became of them.
+    pub gateway_requests: Family<GatewayLabels, Counter>,
+    /// Seconds until a gateway answered, or was given up.
+    pub gateway_seconds: Histogram,
+    /// Notices that came in from gateways, by what became of them.
+    pub notices: Family<GatewayLabels, Counter>,
     /// Commands that Redis did not answer, or not well.
     pub redis_failures: Counter,
 }
@@ -98,6 +113,9 @@ impl Default for Metrics {
             event_streams: Gauge::default(),
             event_streams_dropped: Counter::default(),
             webhook_attempts: Family::default(),
+            gateway_requests: Family::default(),
+            gateway_seconds: seconds(),
+            notices: Family::default(),
             redis_failures: Counter::default(),
         };
         metrics.registered()
@@ -131,6 +149,9 @@ impl Metrics {
         r.register("event_streams", "Open streams of events", self.event_streams.clone());
         r.register("event_streams_dropped", "Streams nobody read", self.event_streams_dropped.clone());
         r.register("webhook_attempts", "Attempts at a webhook, by outcome", self.webhook_attempts.clone());
+        r.register("gateway_requests", "Calls to gateways, by outcome", self.gateway_requests.clone());
+        r.register_with_unit("gateway", "Time of a call to a gateway", Unit::Seconds, self.gateway_seconds.clone());
+        r.register("notices", "Notices of gateways, by outcome", self.notices.clone());
         r.register("redis_failures", "Commands that Redis failed", self.redis_failures.clone());
         self
     }

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["domain", "config", "metrics"]),
     ("redis_store", &["domain", "config", "metrics", "store"]),
     ("error", &["domain", "store"]),
-    ("gateway", &["domain", "config", "metrics"]),
+    ("gateway", &["domain", "config", "metrics", "clock"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "redis_store", "gateway", "error", "clock"]),
     ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),

@@ -6,6 +6,7 @@
 mod sections;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -68,6 +69,8 @@ pub struct Config {
     pub auth: Auth,
     /// Who vouches for customers.
     pub login: Login,
+    /// Where and how payments are made.
+    pub gateways: Gateways,
     /// Limits of what customers send.
     pub orders: Orders,
     /// The engine.
@@ -141,7 +144,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 45] = [
+        let bounds: [(&str, u64, u64, u64); 52] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
@@ -164,6 +167,13 @@ impl Config {
             ("redis.command_timeout_ms", self.redis.command_timeout_ms, 10, 10_000),
             ("redis.cart_days", self.redis.cart_days.into(), 1, 365),
             ("auth.token_hours", self.auth.token_hours.into(), 1, 8_760),
+            ("gateways.timeout_ms", self.gateways.timeout_ms, 100, 30_000),
+            ("gateways.in_flight_max", self.gateways.in_flight_max as u64, 1, 1_000),
+            ("gateways.check_after_ms", self.gateways.check_after_ms, 100, 3_600_000),
+            ("gateways.check_max_ms", self.gateways.check_max_ms, self.gateways.check_after_ms, 86_400_000),
+            ("gateways.refund_attempts_max", self.gateways.refund_attempts_max.into(), 1, 1_000),
+            ("gateways.lease_ms", self.gateways.lease_ms, 0, 600_000),
+            ("gateways.notice_days", self.gateways.notice_days.into(), 2, 3_650),
             ("orders.lines_max", self.orders.lines_max as u64, 1, 500),
             ("orders.count_max", self.orders.count_max.into(), 1, 9_999),
             ("orders.remark_chars_max", self.orders.remark_chars_max as u64, 0, 2_000),
@@ -211,6 +221,12 @@ impl Config {
         if !url.is_empty() && !["redis://", "redis+unix://"].into_iter().any(|scheme| url.starts_with(scheme)) {
             return Err(ConfigError("redis.url does not start with redis:// or redis+unix://".to_owned()));
         }
+        let url = &self.gateways.public_url;
+        if !url.is_empty() && (!["http://", "https://"].into_iter().any(|it| url.starts_with(it)) || url.ends_with('/'))
+        {
+            let sentence = "gateways.public_url is not http:// or https://, a name, and no slash at the end";
+            return Err(ConfigError(sentence.to_owned()));
+        }
         if self.database.lock_timeout_ms >= self.database.statement_timeout_ms {
             return Err(ConfigError("database.lock_timeout_ms must be below database.statement_timeout_ms".to_owned()));
         }
@@ -219,6 +235,14 @@ impl Config {
             return Err(ConfigError("orders.lines_max times orders.count_max is above 900000".to_owned()));
         }
         Ok(())
+    }
+
+    /// Where customers and gateways reach this service.
+    pub fn public_url(&self) -> String {
+        match self.gateways.public_url.as_str() {
+            "" => format!("http://{}", SocketAddr::new(self.http.bind, self.http.port)),
+            url => url.to_owned(),
+        }
     }
 
     /// The secret that tokens are signed with, where the operator gives one: with a database of their own they must.

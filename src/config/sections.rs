@@ -92,6 +92,23 @@ pub enum LoginProvider {
     Sandbox,
 }
 
+/// `[gateways]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key with its unit and bounds")]
+pub struct Gateways {
+    pub file: PathBuf,
+    pub public_url: String,
+    pub sandbox: bool,
+    pub timeout_ms: u64,
+    pub in_flight_max: usize,
+    pub check_after_ms: u64,
+    pub check_max_ms: u64,
+    pub refund_attempts_max: u32,
+    pub lease_ms: u64,
+    pub notice_days: u32,
+}
+
 /// `[orders]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod money;
 pub mod moves;
 pub mod order;
+pub mod payment;
 pub mod placement;
 pub mod staff;
 

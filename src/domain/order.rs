@@ -58,9 +58,13 @@ pub enum PayMethod {
     Cash,
     /// Through the gateway that comes with Rowlock.
     Sandbox,
+    /// WeChat Pay.
+    Wechat,
+    /// Alipay.
+    Alipay,
 }
 
-names!(PayMethod { Cash = "cash", Sandbox = "sandbox" });
+names!(PayMethod { Cash = "cash", Sandbox = "sandbox", Wechat = "wechat", Alipay = "alipay" });
 
 /// A person and place to deliver to, copied into the order so that later changes of the book leave it alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::extract::{Body, Customer, Merchant, line};
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{AddressFields, Text, amount, optional_amount};
-use super::{read, write};
+use super::{blocking, read, write};
 use crate::App;
 use crate::domain::money::Money;
 use crate::domain::order::AddressSnapshot;
@@ -62,10 +62,13 @@ pub(super) async fn log_in(
         app.limits.login(peer.ip())?;
     }
     let code = line("code", &body.0.code, 200)?;
-    let subject = app.login.subject(&code).await.map_err(|error| match error {
-        LoginError::Refused => Error::LoginRefused,
-        LoginError::Unavailable(reason) => Error::Unavailable(reason),
-    })?;
+    let subject = blocking(&app, move |app| {
+        app.login.subject(merchant.0, &code).map_err(|error| match error {
+            LoginError::Refused => Error::LoginRefused,
+            LoginError::Unavailable(reason) => Error::Unavailable(reason),
+        })
+    })
+    .await?;
     let now = app.clock.now();
     let customer = write(&app, merchant.0, move |tx| service::people::log_in(tx, &subject, now)).await?;
     let (token, expires_at) = app.tokens.issue(merchant.0, customer, now)?;

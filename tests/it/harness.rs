@@ -212,14 +212,15 @@ impl TestApp {
             ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "0"),
             ("ROWLOCK_HTTP_STAFF_REQUESTS_PER_SECOND", "100000"),
         ];
-        let variables = limits.iter().chain(&logins).chain(&setup.variables);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let own = [("ROWLOCK_GATEWAYS_PUBLIC_URL", address.as_str())];
+        let variables = own.iter().chain(&limits).chain(&logins).chain(&setup.variables);
         let config =
             Config::from_parts("", variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
         let clock = Clock::at(noon());
         let parts = Parts { clock: clock.clone(), probe: setup.probe };
         let app = Data::new(App::new(config, &database.url, &[7; 32], parts).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let (sender, receiver) = mpsc::channel();
         let served = app.clone();
         let thread = thread::spawn(move || {

@@ -1,0 +1,139 @@
+//! Calls to providers of payments and logins: over HTTP, blocking, bounded in time, size and number.
+//!
+//! Contract: redirects are not followed. What is not an answer is told apart by whether the request can have been acted upon.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::blocking;
+use reqwest::redirect::Policy;
+
+use super::GatewayError;
+use crate::config::Gateways;
+use crate::metrics::{GatewayLabels, Metrics};
+
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 1_048_576;
+
+/// A request to a provider.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where to, in full.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; nothing for none.
+    pub body: Vec<u8>,
+}
+
+/// A provider's answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case, and values that are text.
+    pub headers: Vec<(String, String)>,
+    /// The body, as it came.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The first value of a header, by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What all clients share: the connections, and the limits.
+#[derive(Clone)]
+pub struct Line {
+    /// Made when it is first used: where it is set up, one may not block.
+    http: Arc<OnceLock<Result<blocking::Client, String>>>,
+    timeout: Duration,
+    in_flight_max: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl Line {
+    /// A line with the configured limits.
+    pub fn new(config: &Gateways, metrics: Arc<Metrics>) -> Self {
+        let timeout = Duration::from_millis(config.timeout_ms);
+        Self { http: Arc::default(), timeout, in_flight_max: config.in_flight_max, metrics }
+    }
+
+    /// A client of one merchant at one provider, which is told in the metrics by `name`.
+    pub fn client(&self, name: &'static str) -> Client {
+        Client { line: self.clone(), name, in_flight: Arc::default() }
+    }
+}
+
+/// Calls one provider for one merchant, so many at once and no more: one that hangs holds few threads.
+#[derive(Clone)]
+pub struct Client {
+    line: Line,
+    name: &'static str,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Client {
+    /// Sends a request, once, and reads the answer.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unsent`] when nothing was sent, [`GatewayError::Busy`] when too many requests are out already,
+    /// [`GatewayError::Unclear`] for everything that went wrong later.
+    pub fn send(&self, request: Request) -> Result<Response, GatewayError> {
+        let begun = Instant::now();
+        let result = match self.in_flight.fetch_add(1, Ordering::Relaxed) {
+            many if many >= self.line.in_flight_max => Err(GatewayError::Busy),
+            _ => self.exchange(request),
+        };
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let outcome = match &result {
+            Ok(response) if response.status < 400 => "ok",
+            Ok(response) if response.status < 500 => "refused",
+            Ok(_) => "failed",
+            Err(GatewayError::Unsent(_)) => "unsent",
+            Err(GatewayError::Busy) => "busy",
+            Err(_) => "unclear",
+        };
+        let labels = GatewayLabels { gateway: self.name, outcome };
+        self.line.metrics.gateway_requests.get_or_create(&labels).inc();
+        self.line.metrics.gateway_seconds.observe(begun.elapsed().as_secs_f64());
+        result
+    }
+
+    fn exchange(&self, request: Request) -> Result<Response, GatewayError> {
+        let http = self.line.http.get_or_init(|| {
+            let builder = blocking::Client::builder().user_agent("Rowlock/1").redirect(Policy::none());
+            let builder = builder.timeout(self.line.timeout).connect_timeout(self.line.timeout);
+            builder.build().map_err(|error| error.to_string())
+        });
+        let http = http.as_ref().map_err(|error| GatewayError::Unsent(error.clone()))?;
+        let mut call = http.request(request.method, request.url).body(request.body);
+        for (name, value) in request.headers {
+            call = call.header(name, value);
+        }
+        // The URL may hold a secret.
+        let response = call.send().map_err(|error| match error.is_connect() || error.is_builder() {
+            true => GatewayError::Unsent(error.without_url().to_string()),
+            false => GatewayError::Unclear(error.without_url().to_string()),
+        })?;
+        let status = response.status().as_u16();
+        let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        };
+        let headers = response.headers().iter().filter_map(text).collect();
+        let mut body = Vec::new();
+        let read = response.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut body);
+        read.map_err(|error| GatewayError::Unclear(error.to_string()))?;
+        if body.len() as u64 > ANSWER_BYTES_MAX {
+            return Err(GatewayError::Unclear("the answer is too long".to_owned()));
+        }
+        Ok(Response { status, headers, body })
+    }
+}

@@ -1,0 +1,50 @@
+//! Who a customer is, by what the platform of their mini-program says.
+
+use crate::config::LoginProvider;
+use crate::domain::MerchantId;
+
+/// Who a login provider says a customer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The provider's name, part of the customer's identity.
+    pub provider: &'static str,
+    /// The customer's id there; an `openid` for WeChat.
+    pub id: String,
+}
+
+/// Why a login code leads to nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginError {
+    /// The provider does not know the code, or it was used or has expired.
+    Refused,
+    /// The provider does not answer.
+    Unavailable(String),
+}
+
+/// Turns the code a mini-program got from its platform into the customer it stands for. Blocks, for no longer than the configured time.
+pub trait Login: Send + Sync {
+    /// Asks the provider.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    fn subject(&self, merchant: MerchantId, code: &str) -> Result<Subject, LoginError>;
+}
+
+/// The configured provider.
+pub fn login(provider: LoginProvider) -> Box<dyn Login> {
+    match provider {
+        LoginProvider::Sandbox => Box::new(SandboxLogin),
+    }
+}
+
+/// For development: takes every code for a customer of that name, and codes that begin with `invalid` for codes that have expired.
+struct SandboxLogin;
+
+impl Login for SandboxLogin {
+    fn subject(&self, _: MerchantId, code: &str) -> Result<Subject, LoginError> {
+        if code.starts_with("invalid") {
+            return Err(LoginError::Refused);
+        }
+        Ok(Subject { provider: "sandbox", id: code.to_owned() })
+    }
+}
