@@ -2,8 +2,10 @@
 //!
 //! Contract: deadlines stand in rows, so a restart loses none. Any instance may run any job: due rows are found by a plain read over all
 //! merchants and claimed one merchant at a time, each in a transaction of its own that locks (skipping what is locked) and looks again.
+//! What has to ask a gateway runs in a thread of its own, and several at a time: a gateway that hangs holds up no other timer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,46 +20,53 @@ use crate::domain::order::OrderState;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
+use crate::service::till::Till;
 use crate::store::moves::Overdue;
-use crate::store::{Conn, QueryResult, Store, Tx, events, moves, outbox, purge, settings};
+use crate::store::{Conn, QueryResult, Store, Tx, events, moves, notices, outbox, payments, purge, refunds, settings};
 
 /// Rows a job looks at before it looks again.
 const BATCH: i64 = 200;
 
-/// The timers, and the thread that runs them until the value is dropped.
+/// Calls to gateways that an instance's timers make at the same time.
+const CALLS: usize = 8;
+
+/// The timers, and the threads that run them until the value is dropped.
 pub struct Jobs {
     due: Arc<Due>,
-    thread: Option<(Sender<()>, JoinHandle<()>)>,
+    threads: Vec<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Jobs {
-    /// Starts the thread, unless `jobs.interval_ms` is 0.
-    pub fn start(config: &Config, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let due = Arc::new(Due { config: config.jobs.clone(), done_at: Mutex::default(), store, metrics });
+    /// Starts the threads, unless `jobs.interval_ms` is 0.
+    pub fn start(config: &Config, store: Arc<Store>, till: Arc<Till>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let config_of_jobs = config.jobs.clone();
+        let notices = TimeDelta::days(config.gateways.notice_days.into());
+        let due = Arc::new(Due { config: config_of_jobs, notices, done_at: Mutex::default(), store, till, metrics });
         let interval = Duration::from_millis(config.jobs.interval_ms);
-        let thread = (!interval.is_zero()).then(|| {
+        let threads = if interval.is_zero() { Vec::new() } else { vec![("jobs", false), ("gateway-jobs", true)] };
+        let threads = threads.into_iter().map(|(name, calls)| {
             let (stop, stopped) = mpsc::channel();
-            let due = Arc::clone(&due);
+            let (due, clock) = (Arc::clone(&due), clock.clone());
             let run = move || {
                 while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    due.run(clock.now());
+                    due.run(calls, clock.now());
                 }
             };
-            let thread = std::thread::Builder::new().name("jobs".to_owned()).spawn(run);
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
             (stop, thread.expect("the system has a thread left at the start"))
         });
-        Self { due, thread }
+        Self { threads: threads.collect(), due }
     }
 
     /// Does all that is due at `now`, and returns how much was done.
     pub fn run(&self, now: DateTime<Utc>) -> usize {
-        self.due.run(now)
+        self.due.run(true, now) + self.due.run(false, now)
     }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.thread.take() {
+        for (stop, thread) in self.threads.drain(..) {
             drop(stop);
             // A job that panicked has said so.
             let _ = thread.join();
@@ -67,9 +76,12 @@ impl Drop for Jobs {
 
 struct Due {
     config: config::Jobs,
+    /// For how long notices of gateways are kept.
+    notices: TimeDelta,
     /// When each job was last done here.
     done_at: Mutex<[Option<DateTime<Utc>>; JOBS.len()]>,
     store: Arc<Store>,
+    till: Arc<Till>,
     metrics: Arc<Metrics>,
 }
 
@@ -77,33 +89,42 @@ struct Due {
 struct Job {
     /// What it is called in the metrics.
     name: &'static str,
+    /// Whether it asks gateways.
+    calls: bool,
     /// How long an instance waits before it looks again.
     every: TimeDelta,
     /// Does what is due and returns how much that was.
     work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>,
 }
 
-const JOBS: [Job; 5] = [
-    Job { name: "expire", every: TimeDelta::zero(), work: |due, now| due.time_out(OrderState::PendingPayment, now) },
-    Job {
-        name: "accept_timeout",
-        every: TimeDelta::zero(),
-        work: |due, now| due.time_out(OrderState::PendingAccept, now),
-    },
-    Job { name: "daily_stock", every: TimeDelta::seconds(10), work: Due::reset_stock },
-    Job { name: "purge_keys", every: TimeDelta::minutes(10), work: Due::purge_keys },
-    Job { name: "purge_events", every: TimeDelta::minutes(10), work: Due::purge_events },
+const fn job(name: &'static str, every: TimeDelta, work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>) -> Job {
+    Job { name, calls: false, every, work }
+}
+
+const fn call(name: &'static str, work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>) -> Job {
+    Job { name, calls: true, every: TimeDelta::zero(), work }
+}
+
+const JOBS: [Job; 9] = [
+    call("payments", Due::look_after_payments),
+    call("refunds", Due::pursue_refunds),
+    job("notices", TimeDelta::zero(), Due::settle_notices),
+    job("expire", TimeDelta::zero(), |due, now| due.time_out(OrderState::PendingPayment, now)),
+    job("accept_timeout", TimeDelta::zero(), |due, now| due.time_out(OrderState::PendingAccept, now)),
+    job("daily_stock", TimeDelta::seconds(10), Due::reset_stock),
+    job("purge_keys", TimeDelta::minutes(10), Due::purge_keys),
+    job("purge_events", TimeDelta::minutes(10), Due::purge_events),
+    job("purge_notices", TimeDelta::minutes(10), Due::purge_notices),
 ];
 
 impl Due {
-    fn run(&self, now: DateTime<Utc>) -> usize {
+    /// Does what is due of those jobs that ask gateways, or of the others.
+    fn run(&self, calls: bool, now: DateTime<Utc>) -> usize {
         let mut done = 0;
-        for (index, job) in JOBS.iter().enumerate() {
-            let last = &mut self.done_at.lock().unwrap_or_else(PoisonError::into_inner)[index];
-            if last.is_some_and(|last| now < last + job.every) {
+        for (index, job) in JOBS.iter().enumerate().filter(|(_, job)| job.calls == calls) {
+            if !self.turn_of(index, job.every, now) {
                 continue;
             }
-            *last = Some(now);
             // One that panics has broken its own transaction, and none of the others.
             let result = catch_unwind(AssertUnwindSafe(|| (job.work)(self, now)))
                 .unwrap_or_else(|_| Err(Error::Internal("it panicked".to_owned())));
@@ -113,6 +134,16 @@ impl Due {
             }
         }
         done
+    }
+
+    /// Whether a job is to look again, which is then noted.
+    fn turn_of(&self, index: usize, every: TimeDelta, now: DateTime<Utc>) -> bool {
+        let last = &mut self.done_at.lock().unwrap_or_else(PoisonError::into_inner)[index];
+        let is_due = last.is_none_or(|last| now >= last + every);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 
     fn failed(&self, job: &'static str, error: &Error) {
@@ -146,6 +177,60 @@ impl Due {
         let time_out = || self.store.write(due.merchant, |tx| service::orders::time_out(tx, due.order, now));
         catch_unwind(AssertUnwindSafe(time_out))
             .unwrap_or_else(|_| Err(Error::Internal(format!("order {} panicked", due.order))))
+    }
+
+    fn look_after_payments(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let due = self.store.read_any(|conn| payments::due(conn, now, BATCH).map_err(Error::from))?;
+        self.side_by_side("payments", &due, |(merchant, payment)| self.till.look_after(*merchant, *payment))
+    }
+
+    fn pursue_refunds(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let due = self.store.read_any(|conn| refunds::due(conn, now, BATCH).map_err(Error::from))?;
+        self.side_by_side("refunds", &due, |(merchant, refund)| self.till.pursue(*merchant, *refund))
+    }
+
+    /// Does a step for each item, [`CALLS`] at a time, and returns for how many it was their turn. One that fails, or panics, has put its
+    /// next time off already.
+    fn side_by_side<T: Sync>(
+        &self,
+        job: &'static str,
+        items: &[T],
+        step: impl Fn(&T) -> Result<bool, Error> + Sync,
+    ) -> Result<usize, Error> {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || {
+            while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match catch_unwind(AssertUnwindSafe(|| step(item))) {
+                    Ok(Ok(is_done)) => _ = done.fetch_add(is_done.into(), Ordering::Relaxed),
+                    // The customer is at it; it is looked after again later.
+                    Ok(Err(Error::PaymentInProgress)) => {}
+                    Ok(Err(error)) => self.failed(job, &error),
+                    Err(_) => self.failed(job, &Error::Internal("it panicked".to_owned())),
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..CALLS.min(items.len())).for_each(|_| _ = scope.spawn(work)));
+        Ok(done.into_inner())
+    }
+
+    fn settle_notices(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let mut done = 0;
+        for (merchant, notice) in self.store.read_any(|conn| notices::kept(conn, now, BATCH).map_err(Error::from))? {
+            match self.till.settle_kept(merchant, &notice) {
+                Ok(is_settled) => done += usize::from(is_settled),
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => self.failed("notices", &error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn purge_notices(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let before = now - self.notices;
+        self.until_nothing_is_left(
+            |conn| notices::merchants_to_purge(conn, before, BATCH),
+            |tx| notices::purge(tx, before, BATCH),
+        )
     }
 
     fn reset_stock(&self, now: DateTime<Utc>) -> Result<usize, Error> {

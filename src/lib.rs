@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::redis_store::Redis;
 use crate::service::carts::Carts;
+use crate::service::till::Till;
 use crate::store::{Store, Unavailable};
 
 /// Everything a request needs; made once, shared by all threads.
@@ -54,6 +55,8 @@ pub struct App {
     pub carts: Carts,
     /// Where payments are made.
     pub gateways: Arc<Gateways>,
+    /// Asks gateways, and takes what they say.
+    pub till: Arc<Till>,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -84,8 +87,12 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::connect(url, &config.database, Arc::clone(&metrics))?);
         let clock = parts.clock.clone();
-        let gateways = Gateways::open(&config.gateways, config.public_url(), secret, clock, Arc::clone(&metrics))
-            .map_err(Unavailable)?;
+        let gateways =
+            Gateways::open(&config.gateways, config.public_url(), secret, clock.clone(), Arc::clone(&metrics));
+        let gateways = Arc::new(gateways.map_err(Unavailable)?);
+        let till =
+            Till::new(Arc::clone(&store), Arc::clone(&gateways), config.gateways.clone(), clock, Arc::clone(&metrics));
+        let till = Arc::new(till);
         let redis = match config.redis.url.is_empty() {
             true => None,
             false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
@@ -102,8 +109,15 @@ impl App {
             ),
             events: Events::start(&config.events, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             webhooks: Webhooks::start(&config.webhooks, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
-            jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
-            gateways: Arc::new(gateways),
+            jobs: Jobs::start(
+                &config,
+                Arc::clone(&store),
+                Arc::clone(&till),
+                Arc::clone(&metrics),
+                parts.clock.clone(),
+            ),
+            till,
+            gateways,
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),

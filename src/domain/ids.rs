@@ -60,3 +60,7 @@ id! {
     /// One filling of a customer's cart, from its first line to the order it becomes.
     CartId(Uuid)
 }
+id! {
+    /// Something a human must know of, or do. Version 7.
+    AlertId(Uuid)
+}

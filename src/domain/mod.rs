@@ -19,7 +19,9 @@ mod names;
 mod refusal;
 
 pub use business_day::BusinessDays;
-pub use ids::{AccountId, AddressId, CartId, CustomerId, GoodsId, MerchantId, OrderId, PaymentId, RefundId, StaffId};
+pub use ids::{
+    AccountId, AddressId, AlertId, CartId, CustomerId, GoodsId, MerchantId, OrderId, PaymentId, RefundId, StaffId,
+};
 pub use local::{Language, LocalText};
 pub use names::UnknownName;
 pub use refusal::{Refusal, Short};

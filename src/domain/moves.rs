@@ -214,6 +214,8 @@ pub enum Reason {
     PayTimeout,
     /// The restaurant did not answer in time.
     AcceptTimeout,
+    /// The money came too late, twice, or as another amount.
+    PaymentNotWanted,
     /// Something else, told in the note.
     Other,
 }
@@ -230,6 +232,7 @@ names!(Reason {
     NoShow = "no_show",
     PayTimeout = "pay_timeout",
     AcceptTimeout = "accept_timeout",
+    PaymentNotWanted = "payment_not_wanted",
     Other = "other",
 });
 
@@ -248,13 +251,14 @@ impl Reason {
             Self::NoShow => ("无人取餐", "Nobody came"),
             Self::PayTimeout => ("超时未支付", "Not paid in time"),
             Self::AcceptTimeout => ("商家超时未接单", "Not accepted in time"),
+            Self::PaymentNotWanted => ("款项与订单不符", "The payment did not fit the order"),
             Self::Other => ("其他", "Something else"),
         }
     }
 
-    /// Whether people may give this reason; the others are the timers'.
+    /// Whether people may give this reason; the others are those of timers and gateways.
     pub const fn is_for_people(self) -> bool {
-        !matches!(self, Self::PayTimeout | Self::AcceptTimeout)
+        !matches!(self, Self::PayTimeout | Self::AcceptTimeout | Self::PaymentNotWanted)
     }
 }
 

@@ -105,6 +105,35 @@ pub enum Channel {
 
 names!(Channel { MiniProgram = "mini_program", Page = "page", Wap = "wap", Qr = "qr" });
 
+/// What a human must know of, or do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AlertKind {
+    /// Money came for an order that was called off. It goes back by itself.
+    PaymentLate,
+    /// Money came for an order that was paid. It goes back by itself.
+    PaymentDuplicate,
+    /// Another amount came than the order's. It goes back by itself.
+    PaymentMismatch,
+    /// Money came for a payment that nobody knows.
+    PaymentUnknown,
+    /// The gateway cannot pay money back without a human.
+    RefundAbnormal,
+    /// The gateway gave up paying money back.
+    RefundFailed,
+    /// Money could not be paid back, however often it was tried.
+    RefundStuck,
+}
+
+names!(AlertKind {
+    PaymentLate = "payment_late",
+    PaymentDuplicate = "payment_duplicate",
+    PaymentMismatch = "payment_mismatch",
+    PaymentUnknown = "payment_unknown",
+    RefundAbnormal = "refund_abnormal",
+    RefundFailed = "refund_failed",
+    RefundStuck = "refund_stuck",
+});
+
 /// A payment's number at its gateway: the 32 hexadecimal digits of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PaymentNumber(pub PaymentId);

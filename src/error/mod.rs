@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use crate::domain::money::Money;
 use crate::domain::moves::Move;
-use crate::domain::order::OrderState;
+use crate::domain::order::{OrderState, PayMethod};
+use crate::domain::payment::RefundState;
 use crate::domain::placement::BadLines;
 use crate::domain::staff::Permission;
-use crate::domain::{Language, Refusal};
+use crate::domain::{Language, PaymentId, Refusal};
 use crate::store::{Cause, CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
 
 /// Why a request is not answered with success.
@@ -103,6 +104,36 @@ pub enum Error {
         /// When they may ask again.
         retry_after: Duration,
     },
+    /// The merchant's orders cannot be paid that way.
+    #[error("pay method {0} is not offered")]
+    PayMethodNotOffered(PayMethod),
+    /// The time to pay an order is over.
+    #[error("the time to pay is over")]
+    PaymentTimeOver,
+    /// An attempt to pay is open at its gateway, which must be asked first.
+    #[error("payment {0} is open")]
+    PaymentOpen(PaymentId),
+    /// The customer may be paying at this moment, so nothing else can be done with the order.
+    #[error("a payment is in progress")]
+    PaymentInProgress,
+    /// The gateway does not let the order be paid.
+    #[error("payment refused: {code}")]
+    PaymentRefused {
+        /// The gateway's code.
+        code: String,
+    },
+    /// The refund does not wait for a human.
+    #[error("the refund is {0}")]
+    RefundGoesOn(RefundState),
+    /// Somebody has dealt with the alert before.
+    #[error("alert resolved")]
+    AlertResolved,
+    /// Whoever held the lease was too slow, and somebody else goes on.
+    #[error("lease lost")]
+    LeaseLost,
+    /// The gateway does not answer, or not so that it can be relied upon.
+    #[error("gateway: {0}")]
+    GatewayUnavailable(String),
     /// More is to be paid back than is left of what was paid.
     #[error("refund of {amount} of {left}")]
     RefundTooLarge {
@@ -301,6 +332,9 @@ pub struct Problem {
 
 const BUSY_FOR: Duration = Duration::from_secs(1);
 
+/// How long a customer types a password, as WeChat Pay has it.
+const PAYING_FOR: Duration = Duration::from_secs(5);
+
 impl Error {
     /// The table: status and code of every error.
     pub fn status_and_code(&self) -> (u16, &'static str) {
@@ -323,6 +357,12 @@ impl Error {
             Self::CancelNotAllowed => (409, "cancel_not_allowed"),
             Self::CashNotCollected => (409, "cash_not_collected"),
             Self::NothingToCollect => (409, "nothing_to_collect"),
+            Self::PaymentTimeOver => (409, "payment_time_over"),
+            Self::PaymentOpen(_) => (409, "payment_open"),
+            Self::PaymentInProgress => (409, "payment_in_progress"),
+            Self::PaymentRefused { .. } => (409, "payment_refused"),
+            Self::RefundGoesOn(_) => (409, "refund_goes_on"),
+            Self::AlertResolved => (409, "already_resolved"),
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
             Self::AlreadyDelivered => (409, "already_delivered"),
@@ -343,13 +383,15 @@ impl Error {
             Self::BadLines(BadLines::Count { .. }) => (422, "bad_count"),
             Self::ExportTooLarge { .. } => (422, "export_too_large"),
             Self::EmptyCart => (422, "empty_cart"),
+            Self::PayMethodNotOffered(_) => (422, "pay_method_not_offered"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
             Self::NudgedAlready { .. } => (429, "nudged_already"),
             Self::Http(status) => (*status, "bad_request"),
             Self::QueueFull => (503, "queue_full"),
             Self::TooManyStreams => (503, "too_many_streams"),
-            Self::Unavailable(_) | Self::StockChanged => (503, "unavailable"),
+            Self::Unavailable(_) | Self::StockChanged | Self::LeaseLost => (503, "unavailable"),
+            Self::GatewayUnavailable(_) => (503, "gateway_unavailable"),
             Self::OutcomeUnknown => (503, "outcome_unknown"),
             // Retried as often as allowed and still in somebody's way: come back later.
             Self::Database(error) if cause(error).is_some() => (503, "unavailable"),
@@ -363,6 +405,7 @@ impl Error {
         let (zh, en) = self.detail();
         let retry_after = match self {
             Self::TooManyRequests { retry_after } | Self::NudgedAlready { retry_after } => Some(*retry_after),
+            Self::PaymentInProgress => Some(PAYING_FOR),
             _ if status == 503 => Some(BUSY_FOR),
             _ => None,
         };
@@ -378,6 +421,7 @@ impl Error {
             Self::MalformedBody { field, .. } if !field.is_empty() => Some(field.clone()),
             Self::InvalidField { field, .. } => Some((*field).to_owned()),
             Self::StockTooLow { .. } => Some("delta".to_owned()),
+            Self::PayMethodNotOffered(_) => Some("pay_method".to_owned()),
             Self::LoginTaken => Some("login".to_owned()),
             Self::NameTaken => Some("name".to_owned()),
             Self::EmptyCart | Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
@@ -405,6 +449,8 @@ impl Error {
             }
             Self::Forbidden(permission) => return vec![("permission", json!(permission.name()))],
             Self::RefundTooLarge { amount, left } => return vec![("amount", json!(amount)), ("left", json!(left))],
+            Self::PaymentRefused { code } => return vec![("gateway_code", json!(code))],
+            Self::RefundGoesOn(state) => return vec![("state", json!(state.name()))],
             Self::BalanceTooLow { balance } => return vec![("balance", json!(balance))],
             Self::StockTooLow { stock } => return vec![("stock", json!(stock))],
             _ => return Vec::new(),

@@ -49,6 +49,30 @@ impl Error {
             Self::NudgedAlready { .. } => {
                 fixed("刚刚已催单，请稍后再试。", "You have asked a moment ago; give it some time.")
             }
+            Self::PayMethodNotOffered(method) => (
+                format!("商家不支持该支付方式：{method}。"),
+                format!("This merchant does not take payments by {method}."),
+            ),
+            Self::PaymentTimeOver => {
+                fixed("支付时间已过，请重新下单。", "The time to pay is over; place the order again.")
+            }
+            Self::PaymentOpen(_) => fixed("订单有未完成的支付。", "A payment of the order is open."),
+            Self::PaymentInProgress => fixed(
+                "顾客可能正在支付，请稍后重试。",
+                "The customer may be paying at this moment; try again in a few seconds.",
+            ),
+            Self::PaymentRefused { .. } => {
+                fixed("支付平台拒绝了该笔支付。", "The gateway does not accept this payment.")
+            }
+            Self::RefundGoesOn(state) => (
+                format!("退款状态为 {state}，无需重新发起。"),
+                format!("The refund is {state}; there is nothing to put in again."),
+            ),
+            Self::AlertResolved => fixed("该提醒已处理。", "Somebody has dealt with this before."),
+            Self::GatewayUnavailable(_) => fixed(
+                "支付平台暂时没有响应，请稍后重试。",
+                "The gateway does not answer at the moment; try again shortly.",
+            ),
             Self::RefundTooLarge { amount, left } => (
                 format!("退款 {amount} 元超过可退金额 {left} 元。"),
                 format!("{amount} yuan cannot be paid back: {left} are left of what was paid."),
@@ -111,7 +135,7 @@ impl Error {
                 "As many streams of events are open as may be; try again shortly, or poll.",
             ),
             Self::AlreadyDelivered => fixed("该推送已送达。", "This has been delivered."),
-            Self::Unavailable(_) | Self::StockChanged => busy(),
+            Self::Unavailable(_) | Self::StockChanged | Self::LeaseLost => busy(),
             Self::Database(error) if cause(error).is_some() => busy(),
             Self::Database(_) | Self::Internal(_) => {
                 fixed("服务内部错误。", "Something went wrong on our side; the request id helps to find it.")

@@ -143,24 +143,20 @@ pub(super) struct OrderPath {
 /// How long a body may take to arrive. Who sends it more slowly only holds a connection open.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A JSON body. Stricter than actix's own: it names the field that is wrong, and refuses fields it does not know.
-pub(super) struct Body<T>(pub(super) T);
+/// A body's bytes, as they came. They are not decompressed: a body is small, and a bomb is not.
+pub(super) struct RawBody(pub(super) Bytes);
 
-impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+impl FromRequest for RawBody {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_plain_json(req.headers());
         let app = req.app_data::<Data<App>>().expect("the server is built with its App");
         let bytes_max = app.config.http.body_bytes_max;
-        let admission = req.extensions_mut().remove::<Admission>();
+        let is_plain = !req.headers().contains_key(header::CONTENT_ENCODING);
         let bytes = Bytes::from_request(req, payload);
         Box::pin(async move {
-            if let Some(admission) = admission {
-                admission.granted().await?;
-            }
-            if !is_json {
+            if !is_plain {
                 return Err(Error::NotJson);
             }
             let bytes = timeout(BODY_TIME, bytes).await.map_err(|_| Error::BodyTooSlow)?;
@@ -170,16 +166,38 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
                 _ if error.as_response_error().status_code() == 413 => Error::BodyTooLarge(bytes_max),
                 _ => Error::Http(400),
             })?;
-            parse(&bytes).map(Self)
+            Ok(Self(bytes))
         })
     }
 }
 
-/// Declared as JSON and not compressed: a body is small, and a bomb is not.
-fn is_plain_json(headers: &HeaderMap) -> bool {
+/// A JSON body. Stricter than actix's own: it names the field that is wrong, and refuses fields it does not know.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_declared_json(req.headers());
+        let admission = req.extensions_mut().remove::<Admission>();
+        let body = RawBody::from_request(req, payload);
+        Box::pin(async move {
+            if let Some(admission) = admission {
+                admission.granted().await?;
+            }
+            if !is_json {
+                return Err(Error::NotJson);
+            }
+            parse(&body.await?.0).map(Self)
+        })
+    }
+}
+
+fn is_declared_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json") && !headers.contains_key(header::CONTENT_ENCODING)
+    kind.eq_ignore_ascii_case("application/json")
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

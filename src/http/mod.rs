@@ -13,6 +13,7 @@ mod observe;
 mod ops;
 mod orders;
 mod page;
+mod payments;
 mod points;
 mod problem;
 mod shop;
@@ -60,6 +61,10 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(orders::show_order)
         .service(orders::cancel_order)
         .service(orders::nudge_order)
+        .service(payments::start_payment)
+        .service(payments::list_payments)
+        .service(payments::check_payment)
+        .service(payments::take_notice)
         .service(admin::moves::accept)
         .service(admin::moves::reject)
         .service(admin::moves::prepare)
@@ -71,6 +76,9 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::moves::delay)
         .service(admin::moves::cancel)
         .service(admin::moves::refund)
+        .service(admin::refunds::retry_refund)
+        .service(admin::alerts::list_alerts)
+        .service(admin::alerts::resolve_alert)
         .service(admin::events::stream_events)
         .service(admin::events::list_events)
         .service(admin::webhooks::list_deliveries)
@@ -126,6 +134,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
     tags(
         (name = "customers", description = "What a mini-program calls for a customer"),
         (name = "staff", description = "What the restaurant's panel calls for its staff"),
+        (name = "gateways", description = "What payment gateways call"),
         (name = "operations", description = "What an operator's machines call"),
     ),
 )]
@@ -222,11 +231,11 @@ async fn read<T: Send + 'static>(
     blocking(app, move |app| app.store.read(merchant, work)).await
 }
 
-/// Changes a merchant's rows in one transaction; see [`crate::store::Store::write`].
+/// Changes a merchant's rows in one transaction; see [`crate::service::till::Till::write`].
 async fn write<T: Send + 'static>(
     app: &Data<App>,
     merchant: MerchantId,
     work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    blocking(app, move |app| app.store.write(merchant, work)).await
+    blocking(app, move |app| app.till.write(merchant, work)).await
 }

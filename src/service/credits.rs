@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::payments::{PaidBack, counted, gone_back};
+use super::payments::counted;
+use super::refunds::{PaidBack, gone_back};
 use crate::clock::uuid_at;
 use crate::domain::AccountId;
 use crate::domain::ledger::{AccountKind, EarnedOn, EntryCause, kept, points_earned};

@@ -8,8 +8,10 @@ pub mod once;
 pub mod orders;
 pub mod payments;
 pub mod people;
+pub mod refunds;
 pub mod settings;
 pub mod staff;
 pub mod stock;
+pub mod till;
 
 mod credits;

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::credits;
 use super::once::id_under;
 use super::payments;
+use super::refunds;
 use super::stock;
-use crate::clock::uuid_at;
 use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Move, Reason, Why};
 use crate::domain::order::{Fulfilment, Order, OrderState, PayMethod};
@@ -81,8 +81,11 @@ pub fn time_out(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool
     };
     let to = step(&order, made, by)?;
     let undo = Undo { returned: untouched(&order), sold_out: &[], refund: None };
-    call_off(tx, &order, &Made { made, to, by, why: Some(&why.into()) }, &undo, now)?;
-    Ok(true)
+    match call_off(tx, &order, &Made { made, to, by, why: Some(&why.into()) }, &undo, now) {
+        // It is closed at its gateway first, by its own timer.
+        Err(Error::PaymentOpen(_)) => Ok(false),
+        done => done.map(|_| true),
+    }
 }
 
 /// What accepting changes besides the state.
@@ -190,7 +193,7 @@ fn call_off(
 ) -> Result<Order, Error> {
     let why = made.why.expect("an order is called off for a reason");
     // Payments.
-    payments::pay_back(tx, order, undo.refund, RefundId(uuid_at(now)), made.by, why, now)?;
+    refunds::pay_back(tx, order, undo.refund, None, made.by, why, now)?;
     // Goods.
     let touched = undo.returned.iter().map(|(goods, _)| *goods).chain(undo.sold_out.iter().copied()).collect();
     let stocks = store::stock::lock(tx, &touched)?;
@@ -305,7 +308,7 @@ pub fn refund(
     let order = lock(tx, id, by)?;
     let merchant_id = tx.merchant();
     let refund_id = RefundId(id_under(key, &format!("refund {merchant_id} {id}")));
-    let known = store::payments::refunds(tx.conn(), merchant_id, id)?;
+    let known = store::refunds::of_order(tx.conn(), merchant_id, id)?;
     if let Some(known) = known.iter().find(|refund| refund.id == refund_id) {
         // Nothing is done, so nothing is to stand in the trail.
         tx.discard();
@@ -324,7 +327,7 @@ pub fn refund(
             Some(amount)
         }
     };
-    let before = payments::pay_back(tx, &order, amount, refund_id, by, why, now)?;
+    let before = refunds::pay_back(tx, &order, amount, Some(refund_id), by, why, now)?;
     if before.refunded == Money::ZERO {
         let reason = "there is nothing to pay back".to_owned();
         return Err(Error::InvalidField { field: "amount", reason });

@@ -1,57 +1,154 @@
-//! Money that comes in and goes back.
+//! Money that comes in, as far as the database goes: attempts are begun, closed, and settled by what a gateway has confirmed.
 //!
 //! Contract: a payment counts once, by the gateway's own number for it. What does not fit the order (too late, a second one, another
-//! amount) is written down and owed back; the order stays as it is.
+//! amount) is written down and owed back; the order stays as it is. Whoever talks to gateways is `till`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::credits;
 use super::orders::{accepting, lock, merchant, read_again, step};
+use super::refunds::owe_back;
 use crate::clock::uuid_at;
 use crate::domain::money::Money;
-use crate::domain::moves::{Actor, Move, Why};
-use crate::domain::order::{Order, OrderState};
-use crate::domain::{OrderId, PaymentId, RefundId};
+use crate::domain::moves::{Actor, Move, Reason};
+use crate::domain::order::{Order, OrderState, PayMethod};
+use crate::domain::payment::{AlertKind, Channel, PaymentState};
+use crate::domain::{AlertId, OrderId, PaymentId};
 use crate::error::Error;
+use crate::gateway::Receipt;
+use crate::store::alerts::NewAlert;
 use crate::store::moves::{Changes, Made};
-use crate::store::payments::{Payment, Refund};
-use crate::store::{Tx, moves, payments};
+use crate::store::payments::Payment;
+use crate::store::{Tx, alerts, moves, payments};
+
+/// How long before the order's own deadline the gateway stops taking money: a payment in the last second shall not race it.
+const MARGIN: TimeDelta = TimeDelta::seconds(10);
+
+/// Begins an attempt to pay an order, or finds the one that is open.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::IllegalMove`] for an order that does not wait for a payment; [`Error::PaymentTimeOver`];
+/// [`Error::PaymentOpen`] when another attempt stands in the way: one in another channel, or one that is being closed.
+pub fn begin(
+    tx: &mut Tx<'_>,
+    id: OrderId,
+    by: Actor,
+    channel: Channel,
+    check_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Payment, Error> {
+    let order = lock(tx, id, by)?;
+    if order.state != OrderState::PendingPayment {
+        return Err(Error::IllegalMove { made: Move::Pay, state: order.state });
+    }
+    let expires_at = order.pay_by.map(|by| by - MARGIN).filter(|at| *at > now).ok_or(Error::PaymentTimeOver)?;
+    let earlier = payments::lock(tx, id)?;
+    if let Some(open) = earlier.into_iter().find(|payment| payment.state.is_open()) {
+        let fits = open.state == PaymentState::Pending && open.channel == Some(channel);
+        return if fits { Ok(open) } else { Err(Error::PaymentOpen(open.id)) };
+    }
+    let payment = Payment {
+        id: PaymentId(uuid_at(now)),
+        order: id,
+        gateway: order.pay_method,
+        state: PaymentState::Pending,
+        channel: Some(channel),
+        amount: order.total,
+        transaction: None,
+        created_at: now,
+        expires_at: Some(expires_at),
+        check_at: Some(check_at.min(expires_at)),
+        checks: 0,
+        settled_at: None,
+    };
+    payments::insert(tx, &payment, &by.to_string())?;
+    Ok(payment)
+}
+
+/// Notes that an open attempt is about to be closed at its gateway, under the token of a lease where there is one, and reads it. Nothing
+/// where it is not open any more.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::LeaseLost`] when somebody with a greater token has it in hand.
+pub fn begin_closing(tx: &mut Tx<'_>, id: PaymentId, fence: Option<i64>) -> Result<Option<Payment>, Error> {
+    let payment = lock_one(tx, id)?;
+    if !payment.state.is_open() {
+        return Ok(None);
+    }
+    if payments::turn(tx, id, PaymentState::Closing, fence)? { Ok(Some(payment)) } else { Err(Error::LeaseLost) }
+}
+
+/// Notes what became of closing an attempt: [`PaymentState::Closed`], or [`PaymentState::Pending`] when the customer may still pay. One
+/// that money came for in the meantime stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::LeaseLost`] when somebody with a greater token has it in hand.
+pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, to: PaymentState, fence: Option<i64>) -> Result<(), Error> {
+    let payment = lock_one(tx, id)?;
+    if payment.state.is_open() && !payments::turn(tx, id, to, fence)? {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// Takes an attempt in hand that the gateway is to be asked about by `now`, and says when the next time is. Returns it as it was, and
+/// its order. Nothing where it is not open any more, or somebody else has it in hand.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn claim(
+    tx: &mut Tx<'_>,
+    id: PaymentId,
+    next: impl Fn(&Payment) -> DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Option<(Payment, Order)>, Error> {
+    let (payment, order) = lock_with_order(tx, id)?;
+    if !payment.state.is_open() || payment.check_at.is_some_and(|at| at > now) {
+        return Ok(None);
+    }
+    payments::check_again(tx, id, next(&payment))?;
+    Ok(Some((payment, order)))
+}
+
+fn lock_one(tx: &mut Tx<'_>, id: PaymentId) -> Result<Payment, Error> {
+    lock_with_order(tx, id).map(|(payment, _)| payment)
+}
+
+/// Locks the order of an attempt, then its payments, and returns both as they are then.
+fn lock_with_order(tx: &mut Tx<'_>, id: PaymentId) -> Result<(Payment, Order), Error> {
+    let merchant = tx.merchant();
+    let payment = payments::find(tx.conn(), merchant, id)?.ok_or(Error::NotFound)?;
+    let order = moves::lock(tx, payment.order)?.ok_or(Error::NotFound)?;
+    let payment = payments::lock(tx, order.id)?.into_iter().find(|locked| locked.id == id).ok_or(Error::NotFound)?;
+    Ok((payment, order))
+}
 
 /// What a gateway has confirmed, verified by whoever calls.
 #[derive(Clone, Debug)]
 pub struct Confirmation {
-    /// The order that was paid.
-    pub order: OrderId,
-    /// The gateway's name.
-    pub gateway: &'static str,
-    /// Its own number for the transaction.
-    pub transaction: String,
-    /// Yuan that came in.
-    pub amount: Money,
+    /// The attempt that money came for.
+    pub payment: PaymentId,
+    /// The gateway that says so.
+    pub gateway: PayMethod,
+    /// The money.
+    pub receipt: Receipt,
 }
 
 /// What became of a confirmed payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The order is paid by it.
-    Paid,
     /// It was known already; nothing was done.
     KnownBefore,
-    /// The order was called off before: the money is owed back.
-    Late,
-    /// The order was paid before: the money is owed back.
-    Duplicate,
-    /// It is another amount, or gateway, than the order's: the money is owed back.
-    Mismatch,
+    /// The payment is in this state now: the order is paid by it, or the money is owed back.
+    Now(PaymentState),
 }
 
 impl Settled {
-    const fn state(self) -> &'static str {
+    /// The name it is stored and counted under.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Paid | Self::KnownBefore => "paid",
-            Self::Late => "paid_late",
-            Self::Duplicate => "paid_duplicate",
-            Self::Mismatch => "paid_mismatch",
+            Self::KnownBefore => "known_before",
+            Self::Now(state) => state.name(),
         }
     }
 }
@@ -59,45 +156,65 @@ impl Settled {
 /// Applies a confirmed payment, once, however often it is told of.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the merchant has no such order; what the database says.
+/// [`Error::NotFound`] when the merchant has no such payment; what the database says.
 pub fn confirm(tx: &mut Tx<'_>, confirmation: &Confirmation, now: DateTime<Utc>) -> Result<Settled, Error> {
-    let order = lock(tx, confirmation.order, Actor::Gateway)?;
-    if payments::find_transaction(tx, confirmation.gateway, &confirmation.transaction)?.is_some() {
+    let Confirmation { payment: id, gateway, receipt } = confirmation;
+    let merchant = tx.merchant();
+    let attempt = payments::find(tx.conn(), merchant, *id)?.ok_or(Error::NotFound)?;
+    let order = lock(tx, attempt.order, Actor::Gateway)?;
+    if payments::find_transaction(tx, *gateway, &receipt.transaction)?.is_some() {
         return Ok(Settled::KnownBefore);
     }
     let earlier = payments::lock(tx, order.id)?;
-    let fits = order.pay_method.name() == confirmation.gateway && order.total == confirmation.amount;
-    let settled = match order.state {
-        OrderState::Cancelled | OrderState::Rejected => Settled::Late,
-        _ if counted(&earlier).is_some() => Settled::Duplicate,
-        OrderState::PendingPayment if fits => Settled::Paid,
-        _ => Settled::Mismatch,
-    };
-    let payment = Payment {
-        id: PaymentId(uuid_at(now)),
-        order: order.id,
-        gateway: confirmation.gateway.to_owned(),
-        state: settled.state().to_owned(),
-        amount: confirmation.amount,
-        transaction: Some(confirmation.transaction.clone()),
-        settled_at: Some(now),
-    };
-    payments::insert(tx, &payment, &Actor::Gateway.to_string(), now)?;
-    if settled == Settled::Paid {
-        mark_paid(tx, &order, now)?;
-    } else {
-        let refund = Refund {
-            id: RefundId(uuid_at(now)),
-            payment: payment.id,
-            state: String::new(),
-            amount: payment.amount,
-            reason: "payment_not_wanted".to_owned(),
-            note: None,
+    let attempt = earlier.iter().find(|payment| payment.id == *id).ok_or(Error::NotFound)?;
+    let fits = attempt.gateway == *gateway && order.pay_method == *gateway && order.total == receipt.amount;
+    let state = PaymentState::settled(order.state, counted(&earlier).is_some(), fits);
+    let payment = if attempt.state.has_money() || attempt.gateway != *gateway {
+        // A second transaction under a number that has its money: a payment of its own.
+        let second = Payment {
+            id: PaymentId(uuid_at(now)),
+            order: order.id,
+            gateway: *gateway,
+            state,
+            channel: None,
+            amount: receipt.amount,
+            transaction: Some(receipt.transaction.clone()),
             created_at: now,
+            expires_at: None,
+            check_at: None,
+            checks: 0,
+            settled_at: Some(now),
         };
-        owe_back(tx, &payment, refund, Actor::Gateway, now)?;
-    }
-    Ok(settled)
+        payments::insert(tx, &second, &Actor::Gateway.to_string())?;
+        second
+    } else {
+        payments::take_money(tx, *id, state, &receipt.transaction, receipt.amount, now)?;
+        Payment { state, amount: receipt.amount, ..attempt.clone() }
+    };
+    let unwanted = match state {
+        PaymentState::Paid => {
+            mark_paid(tx, &order, now)?;
+            return Ok(Settled::Now(state));
+        }
+        PaymentState::PaidLate => AlertKind::PaymentLate,
+        PaymentState::PaidDuplicate => AlertKind::PaymentDuplicate,
+        PaymentState::PaidMismatch => AlertKind::PaymentMismatch,
+        PaymentState::Pending | PaymentState::Closing | PaymentState::Closed => {
+            return Err(Error::Internal(format!("money made payment {id} {state}")));
+        }
+    };
+    let refund = owe_back(tx, &payment, payment.amount, None, Actor::Gateway, &Reason::PaymentNotWanted.into(), now)?;
+    let detail = format!("{} of {} yuan", receipt.amount, order.total);
+    let alert = NewAlert {
+        id: AlertId(uuid_at(now)),
+        kind: unwanted,
+        order: Some(order.id),
+        payment: Some(payment.id),
+        refund: Some(refund),
+        detail: &detail,
+    };
+    alerts::raise(tx, &alert, now)?;
+    Ok(Settled::Now(state))
 }
 
 /// The order's part of a payment that fits it: credits, state, and acceptance where the merchant accepts by itself.
@@ -124,99 +241,26 @@ pub(super) fn take_cash(tx: &mut Tx<'_>, order: &Order, by: Actor, now: DateTime
     let payment = Payment {
         id: PaymentId(uuid_at(now)),
         order: order.id,
-        gateway: "cash".to_owned(),
-        state: "paid".to_owned(),
+        gateway: PayMethod::Cash,
+        state: PaymentState::Paid,
+        channel: None,
         amount: order.total,
         transaction: Some(order.id.to_string()),
+        created_at: now,
+        expires_at: None,
+        check_at: None,
+        checks: 0,
         settled_at: Some(now),
     };
-    Ok(payments::insert(tx, &payment, &by.to_string(), now)?)
+    Ok(payments::insert(tx, &payment, &by.to_string())?)
 }
 
 /// The payment that an order counts as paid by, if it is.
 pub(super) fn counted(payments: &[Payment]) -> Option<&Payment> {
-    payments.iter().find(|payment| payment.state == "paid")
+    payments.iter().find(|payment| payment.state == PaymentState::Paid)
 }
 
-/// What of it went back, or is owed.
-pub(super) fn gone_back(tx: &mut Tx<'_>, order: OrderId, payment: Option<&Payment>) -> Result<Money, Error> {
-    let merchant = tx.merchant();
-    let refunds = payments::refunds(tx.conn(), merchant, order)?;
-    let of_it = refunds.iter().filter(|refund| payment.is_some_and(|payment| payment.id == refund.payment));
-    Ok(of_it.map(|refund| refund.amount).sum())
-}
-
-/// An order's money around a refund.
-pub(super) struct PaidBack {
-    /// What was paid for it.
-    pub(super) paid: Money,
-    /// What had gone back, or was owed, before.
-    pub(super) before: Money,
-    /// What goes back now.
-    pub(super) refunded: Money,
-    /// The refund, if there is one.
-    pub(super) refund: Option<RefundId>,
-}
-
-impl PaidBack {
-    /// What was left of the money before.
-    pub(super) fn left(&self) -> Money {
-        self.paid.minus(self.before).unwrap_or_default()
-    }
-}
-
-/// Owes back `amount` of what was paid for a locked order, or all that is left. Locks its payments.
-///
-/// # Errors
-/// [`Error::RefundTooLarge`].
-pub(super) fn pay_back(
-    tx: &mut Tx<'_>,
-    order: &Order,
-    amount: Option<Money>,
-    id: RefundId,
-    by: Actor,
-    why: &Why,
-    now: DateTime<Utc>,
-) -> Result<PaidBack, Error> {
-    let of_order = payments::lock(tx, order.id)?;
-    let payment = counted(&of_order);
-    let paid = payment.map_or(Money::ZERO, |payment| payment.amount);
-    let before = gone_back(tx, order.id, payment)?;
-    let left = paid.minus(before).expect("no more goes back than came in");
-    let refunded = amount.unwrap_or(left);
-    if refunded > left {
-        return Err(Error::RefundTooLarge { amount: refunded, left });
-    }
-    let refund = match payment.filter(|_| refunded > Money::ZERO) {
-        Some(payment) => {
-            let note = Some(why.note.clone()).filter(|note| !note.is_empty());
-            let refund = Refund {
-                id,
-                payment: payment.id,
-                state: String::new(),
-                amount: refunded,
-                reason: why.reason.name().to_owned(),
-                note,
-                created_at: now,
-            };
-            owe_back(tx, payment, refund, by, now)?;
-            Some(id)
-        }
-        None => None,
-    };
-    Ok(PaidBack { paid, before, refunded, refund })
-}
-
-/// Writes a refund: due at a gateway, done at once in cash.
-fn owe_back(
-    tx: &mut Tx<'_>,
-    payment: &Payment,
-    mut refund: Refund,
-    by: Actor,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let is_cash = payment.gateway == "cash";
-    refund.state = if is_cash { "succeeded" } else { "due" }.to_owned();
-    payments::insert_refund(tx, payment.order, &refund, &by.to_string(), is_cash.then_some(now))?;
-    Ok(())
+/// What an order was paid with.
+pub(super) fn paid(payment: Option<&Payment>) -> Money {
+    payment.map_or(Money::ZERO, |payment| payment.amount)
 }

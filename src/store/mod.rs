@@ -7,6 +7,7 @@
 //!   the order panics in its own test instead of deadlocking at lunch.
 //! * No function here reads the clock or makes an id.
 
+pub mod alerts;
 pub mod audit;
 pub mod board;
 pub mod carts;
@@ -18,12 +19,14 @@ pub mod menu;
 pub mod merchants;
 pub mod migrations;
 pub mod moves;
+pub mod notices;
 pub mod orders;
 pub mod outbox;
 pub mod payments;
 pub mod people;
 pub mod placing;
 pub mod purge;
+pub mod refunds;
 pub mod settings;
 pub mod staff;
 pub mod statistics;
@@ -322,9 +325,11 @@ pub fn connect(url: &str) -> Result<Conn, Unavailable> {
 pub enum LockRank {
     /// The merchant's own row.
     Merchant,
+    /// A notice in the callback inbox.
+    Notice,
     /// `orders` rows.
     Order,
-    /// `payments` rows of an order.
+    /// `payments` rows of an order, or a `refunds` row.
     Payment,
     /// `goods` rows.
     Goods,

@@ -10,17 +10,20 @@ use super::schema::outbox;
 use super::{QueryResult, Tx, events};
 use crate::domain::moves::Move;
 use crate::domain::order::OrderState;
+use crate::domain::payment::{AlertKind, RefundState};
 use crate::domain::{GoodsId, OrderId};
 
 /// The kinds of events, as their `kind` says.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 9] = [
     "order_placed",
     "order_moved",
     "order_delayed",
     "order_nudged",
     "order_collected",
     "order_refunded",
+    "refund_settled",
     "goods_changed",
+    "alert_raised",
 ];
 
 /// Tells of a move of an order, and of the state it is in now.
@@ -67,6 +70,36 @@ pub fn tell_of_goods(tx: &mut Tx<'_>, goods: GoodsId, now: DateTime<Utc>) -> Que
             outbox::merchant_id.eq(tx.merchant.0),
             outbox::goods_id.eq(goods.0),
             outbox::kind.eq("goods_changed"),
+            outbox::happened_at.eq(now),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Tells that a refund of an order has come to its end: the refund's state stands where the order's does.
+pub fn tell_of_refund(tx: &mut Tx<'_>, order: OrderId, state: RefundState, now: DateTime<Utc>) -> QueryResult<()> {
+    tx.tell();
+    diesel::insert_into(outbox::table)
+        .values((
+            outbox::merchant_id.eq(tx.merchant.0),
+            outbox::order_id.eq(order.0),
+            outbox::kind.eq("refund_settled"),
+            outbox::state.eq(state.name()),
+            outbox::happened_at.eq(now),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Tells of an alert: its kind stands where an order's state does.
+pub fn tell_of_alert(tx: &mut Tx<'_>, alert: AlertKind, order: Option<OrderId>, now: DateTime<Utc>) -> QueryResult<()> {
+    tx.tell();
+    diesel::insert_into(outbox::table)
+        .values((
+            outbox::merchant_id.eq(tx.merchant.0),
+            outbox::order_id.eq(order.map(|order| order.0)),
+            outbox::kind.eq("alert_raised"),
+            outbox::state.eq(alert.name()),
             outbox::happened_at.eq(now),
         ))
         .execute(tx.conn)?;

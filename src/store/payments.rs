@@ -1,4 +1,4 @@
-//! Payments, refunds, and what a payment credits.
+//! Payments, and what the payment of an order credits.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -6,195 +6,202 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::rows::{Corrupt, corrupt, money};
-use super::schema::{order_grants, payments, refunds};
+use super::schema::{order_grants, payments};
 use super::{Conn, LockRank, QueryResult, Tx};
 use crate::domain::ledger::AccountKind;
 use crate::domain::money::Money;
+use crate::domain::order::PayMethod;
+use crate::domain::payment::{Channel, PaymentState};
 use crate::domain::placement::GrantTo;
-use crate::domain::{AccountId, MerchantId, OrderId, PaymentId, RefundId};
+use crate::domain::{AccountId, MerchantId, OrderId, PaymentId};
 
 /// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Its id.
+    /// Its id, which is its number at the gateway.
     pub id: PaymentId,
     /// The order it is for.
     pub order: OrderId,
     /// Through which gateway.
-    pub gateway: String,
-    /// How it stands: see the constraint `payments_state_check`.
-    pub state: String,
+    pub gateway: PayMethod,
+    /// How it stands.
+    pub state: PaymentState,
+    /// Where the customer pays; none for cash, and for money that came without our asking.
+    pub channel: Option<Channel>,
     /// Yuan.
     pub amount: Money,
     /// The gateway's own number for it.
     pub transaction: Option<String>,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
+    /// Until when the gateway takes money for it.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When the gateway is asked about it, should it say nothing.
+    pub check_at: Option<DateTime<Utc>>,
+    /// How often it was asked.
+    pub checks: i32,
     /// When the money came in.
     pub settled_at: Option<DateTime<Utc>>,
 }
 
-/// Money that goes back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refund {
-    /// Its id, which is its number at the gateway.
-    pub id: RefundId,
-    /// The payment it is of.
-    pub payment: PaymentId,
-    /// How it stands: see the constraint `refunds_state_check`.
-    pub state: String,
-    /// Yuan.
-    pub amount: Money,
-    /// Why, as a code.
-    pub reason: String,
-    /// Why, in words.
-    pub note: Option<String>,
-    /// When it was decided.
-    pub created_at: DateTime<Utc>,
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = payments)]
+struct PaymentRow {
+    id: Uuid,
+    order_id: Uuid,
+    gateway: String,
+    state: String,
+    channel: Option<String>,
+    amount: Decimal,
+    transaction: Option<String>,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    check_at: Option<DateTime<Utc>>,
+    checks: i32,
+    settled_at: Option<DateTime<Utc>>,
 }
 
-type PaymentRow = (Uuid, Uuid, String, String, Decimal, Option<String>, Option<DateTime<Utc>>);
-
-fn payment((id, order, gateway, state, amount, transaction, settled_at): PaymentRow) -> QueryResult<Payment> {
-    Ok(Payment {
-        id: PaymentId(id),
-        order: OrderId(order),
-        gateway,
-        state,
-        amount: money(amount).map_err(corrupt)?,
-        transaction,
-        settled_at,
-    })
+impl PaymentRow {
+    fn payment(self) -> Result<Payment, Corrupt> {
+        Ok(Payment {
+            id: PaymentId(self.id),
+            order: OrderId(self.order_id),
+            gateway: self.gateway.parse()?,
+            state: self.state.parse()?,
+            channel: self.channel.map(|channel| channel.parse()).transpose()?,
+            amount: money(self.amount)?,
+            transaction: self.transaction,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            check_at: self.check_at,
+            checks: self.checks,
+            settled_at: self.settled_at,
+        })
+    }
 }
 
-type PaymentColumns = (
-    payments::id,
-    payments::order_id,
-    payments::gateway,
-    payments::state,
-    payments::amount,
-    payments::transaction,
-    payments::settled_at,
-);
-const PAYMENT_COLUMNS: PaymentColumns = (
-    payments::id,
-    payments::order_id,
-    payments::gateway,
-    payments::state,
-    payments::amount,
-    payments::transaction,
-    payments::settled_at,
-);
+fn all(rows: Vec<PaymentRow>) -> QueryResult<Vec<Payment>> {
+    rows.into_iter().map(|row| row.payment().map_err(corrupt)).collect()
+}
 
 /// Locks the payments of an order until the transaction ends, the oldest first.
 pub fn lock(tx: &mut Tx<'_>, order: OrderId) -> QueryResult<Vec<Payment>> {
     tx.enter(LockRank::Payment);
-    let rows: Vec<PaymentRow> = payments::table
+    all(payments::table
         .filter(payments::merchant_id.eq(tx.merchant.0))
         .filter(payments::order_id.eq(order.0))
         .order(payments::id)
-        .select(PAYMENT_COLUMNS)
+        .select(PaymentRow::as_select())
         .for_update()
-        .load(tx.conn)?;
-    rows.into_iter().map(payment).collect()
+        .load(tx.conn)?)
 }
 
 /// The payments of an order, the oldest first.
 pub fn of_order(conn: &mut Conn, merchant: MerchantId, order: OrderId) -> QueryResult<Vec<Payment>> {
-    let rows: Vec<PaymentRow> = payments::table
+    all(payments::table
         .filter(payments::merchant_id.eq(merchant.0))
         .filter(payments::order_id.eq(order.0))
         .order(payments::id)
-        .select(PAYMENT_COLUMNS)
-        .load(conn)?;
-    rows.into_iter().map(payment).collect()
+        .select(PaymentRow::as_select())
+        .load(conn)?)
+}
+
+/// A payment by its id.
+pub fn find(conn: &mut Conn, merchant: MerchantId, id: PaymentId) -> QueryResult<Option<Payment>> {
+    let row: Vec<PaymentRow> = payments::table.find((merchant.0, id.0)).select(PaymentRow::as_select()).load(conn)?;
+    Ok(all(row)?.pop())
 }
 
 /// The payment that a gateway knows by its number.
-pub fn find_transaction(tx: &mut Tx<'_>, gateway: &str, transaction: &str) -> QueryResult<Option<Payment>> {
-    let row: Option<PaymentRow> = payments::table
+pub fn find_transaction(tx: &mut Tx<'_>, gateway: PayMethod, transaction: &str) -> QueryResult<Option<Payment>> {
+    let row: Vec<PaymentRow> = payments::table
         .filter(payments::merchant_id.eq(tx.merchant.0))
-        .filter(payments::gateway.eq(gateway))
+        .filter(payments::gateway.eq(gateway.name()))
         .filter(payments::transaction.eq(transaction))
-        .select(PAYMENT_COLUMNS)
-        .first(tx.conn)
-        .optional()?;
-    row.map(payment).transpose()
+        .select(PaymentRow::as_select())
+        .load(tx.conn)?;
+    Ok(all(row)?.pop())
 }
 
-/// Writes a payment whose money has come in.
-pub fn insert(tx: &mut Tx<'_>, payment: &Payment, actor: &str, now: DateTime<Utc>) -> QueryResult<()> {
+/// Writes a payment.
+pub fn insert(tx: &mut Tx<'_>, payment: &Payment, actor: &str) -> QueryResult<()> {
     diesel::insert_into(payments::table)
         .values((
             payments::merchant_id.eq(tx.merchant.0),
             payments::id.eq(payment.id.0),
             payments::order_id.eq(payment.order.0),
-            payments::gateway.eq(&payment.gateway),
-            payments::state.eq(&payment.state),
+            payments::gateway.eq(payment.gateway.name()),
+            payments::state.eq(payment.state.name()),
+            payments::channel.eq(payment.channel.map(Channel::name)),
             payments::amount.eq(payment.amount.decimal()),
             payments::transaction.eq(&payment.transaction),
             payments::actor.eq(actor),
-            payments::created_at.eq(now),
+            payments::created_at.eq(payment.created_at),
+            payments::expires_at.eq(payment.expires_at),
+            payments::check_at.eq(payment.check_at),
             payments::settled_at.eq(payment.settled_at),
         ))
         .execute(tx.conn)?;
     Ok(())
 }
 
-type RefundRow = (Uuid, Uuid, String, Decimal, String, Option<String>, DateTime<Utc>);
-
-/// The refunds of an order, the oldest first.
-pub fn refunds(conn: &mut Conn, merchant: MerchantId, order: OrderId) -> QueryResult<Vec<Refund>> {
-    let rows: Vec<RefundRow> = refunds::table
-        .filter(refunds::merchant_id.eq(merchant.0))
-        .filter(refunds::order_id.eq(order.0))
-        .order(refunds::id)
-        .select((
-            refunds::id,
-            refunds::payment_id,
-            refunds::state,
-            refunds::amount,
-            refunds::reason,
-            refunds::note,
-            refunds::created_at,
-        ))
-        .load(conn)?;
-    let refund = |(id, payment, state, amount, reason, note, created_at): RefundRow| {
-        Ok(Refund {
-            id: RefundId(id),
-            payment: PaymentId(payment),
-            state,
-            amount: money(amount)?,
-            reason,
-            note,
-            created_at,
-        })
-    };
-    rows.into_iter().map(|row| refund(row).map_err(|error: Corrupt| corrupt(error))).collect()
-}
-
-/// Writes a refund. `settled` tells whether the money is back already, as cash is.
-pub fn insert_refund(
+/// Takes money in for a locked payment that has none: what it becomes by it, under which number, how much.
+///
+/// # Panics
+/// When it has money already: then it was not locked.
+pub fn take_money(
     tx: &mut Tx<'_>,
-    order: OrderId,
-    refund: &Refund,
-    actor: &str,
-    settled_at: Option<DateTime<Utc>>,
+    payment: PaymentId,
+    state: PaymentState,
+    transaction: &str,
+    amount: Money,
+    now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    diesel::insert_into(refunds::table)
-        .values((
-            refunds::merchant_id.eq(tx.merchant.0),
-            refunds::id.eq(refund.id.0),
-            refunds::payment_id.eq(refund.payment.0),
-            refunds::order_id.eq(order.0),
-            refunds::state.eq(&refund.state),
-            refunds::amount.eq(refund.amount.decimal()),
-            refunds::reason.eq(&refund.reason),
-            refunds::note.eq(&refund.note),
-            refunds::actor.eq(actor),
-            refunds::created_at.eq(refund.created_at),
-            refunds::settled_at.eq(settled_at),
+    let without_money = PaymentState::ALL.iter().filter(|state| !state.has_money()).map(|state| state.name());
+    let rows = diesel::update(payments::table.find((tx.merchant.0, payment.0)))
+        .filter(payments::state.eq_any(without_money.collect::<Vec<_>>()))
+        .set((
+            payments::state.eq(state.name()),
+            payments::transaction.eq(transaction),
+            payments::amount.eq(amount.decimal()),
+            payments::settled_at.eq(now),
         ))
         .execute(tx.conn)?;
+    assert_eq!(rows, 1, "payment {payment} is locked without money");
     Ok(())
+}
+
+/// Moves a payment that is open, if it still is, and if nobody with a greater token has had it in hand since. Tells whether it was moved.
+pub fn turn(tx: &mut Tx<'_>, payment: PaymentId, to: PaymentState, fence: Option<i64>) -> QueryResult<bool> {
+    let open = PaymentState::ALL.iter().filter(|state| state.is_open()).map(|state| state.name());
+    let rows = diesel::update(payments::table.find((tx.merchant.0, payment.0)))
+        .filter(payments::state.eq_any(open.collect::<Vec<_>>()))
+        .filter(payments::fence.le(fence.unwrap_or(i64::MAX)))
+        .set((payments::state.eq(to.name()), fence.map(|fence| payments::fence.eq(fence))))
+        .execute(tx.conn)?;
+    Ok(rows == 1)
+}
+
+/// Puts off when the gateway is asked about a payment.
+pub fn check_again(tx: &mut Tx<'_>, payment: PaymentId, at: DateTime<Utc>) -> QueryResult<()> {
+    diesel::update(payments::table.find((tx.merchant.0, payment.0)))
+        .set((payments::check_at.eq(at), payments::checks.eq(payments::checks + 1)))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Open payments that the gateway is to be asked about by `now`: at most `limit`, the longest due first. A plain read: whoever acts on one
+/// locks it and looks again.
+pub fn due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> QueryResult<Vec<(MerchantId, PaymentId)>> {
+    let rows: Vec<(i64, Uuid)> = payments::table
+        // The states stand in the text, so that the planner sees that the partial index applies.
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state IN ('pending', 'closing')"))
+        .filter(payments::check_at.le(now))
+        .order((payments::check_at, payments::merchant_id))
+        .select((payments::merchant_id, payments::id))
+        .limit(limit)
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(merchant, id)| (MerchantId(merchant), PaymentId(id))).collect())
 }
 
 /// What the payment of an order credits: to whom, and how much.

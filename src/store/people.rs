@@ -56,6 +56,11 @@ pub fn is_customer(conn: &mut Conn, merchant: MerchantId, id: CustomerId) -> Que
     Ok(row.is_some())
 }
 
+/// A customer's login provider, and their id there.
+pub fn subject(conn: &mut Conn, merchant: MerchantId, id: CustomerId) -> QueryResult<Option<(String, String)>> {
+    customers::table.find((merchant.0, id.0)).select((customers::provider, customers::subject)).first(conn).optional()
+}
+
 /// An address in a customer's book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {

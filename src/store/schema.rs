@@ -25,6 +25,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    alerts (merchant_id, id) {
+        merchant_id -> Int8,
+        id -> Uuid,
+        kind -> Text,
+        order_id -> Nullable<Uuid>,
+        payment_id -> Nullable<Uuid>,
+        refund_id -> Nullable<Uuid>,
+        detail -> Text,
+        raised_at -> Timestamptz,
+        resolved_at -> Nullable<Timestamptz>,
+        resolved_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     cart_lines (merchant_id, customer_id, goods_id) {
         merchant_id -> Int8,
         customer_id -> Uuid,
@@ -94,6 +109,21 @@ diesel::table! {
         goods_id -> Nullable<Int8>,
         state -> Nullable<Text>,
         happened_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    gateway_notices (merchant_id, gateway, id) {
+        merchant_id -> Int8,
+        gateway -> Text,
+        id -> Text,
+        number -> Text,
+        transaction -> Text,
+        amount -> Numeric,
+        body -> Text,
+        outcome -> Text,
+        received_at -> Timestamptz,
+        check_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -246,6 +276,11 @@ diesel::table! {
         actor -> Text,
         created_at -> Timestamptz,
         settled_at -> Nullable<Timestamptz>,
+        channel -> Nullable<Text>,
+        expires_at -> Nullable<Timestamptz>,
+        check_at -> Nullable<Timestamptz>,
+        checks -> Int4,
+        fence -> Int8,
     }
 }
 
@@ -282,6 +317,9 @@ diesel::table! {
         attempts -> Int4,
         created_at -> Timestamptz,
         settled_at -> Nullable<Timestamptz>,
+        round -> Int4,
+        check_at -> Timestamptz,
+        trouble -> Nullable<Text>,
     }
 }
 
@@ -344,6 +382,7 @@ diesel::joinable!(staff -> merchants (merchant_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     addresses,
+    alerts,
     cart_lines,
     carts,
     categories,
@@ -351,6 +390,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     entries,
     event_counters,
     events,
+    gateway_notices,
     goods,
     merchants,
     order_events,

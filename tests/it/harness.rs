@@ -25,10 +25,12 @@ use rowlock::config::Config;
 use rowlock::domain::order::{Fulfilment, PayMethod};
 use rowlock::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
 use rowlock::domain::staff::Role;
-use rowlock::domain::{CustomerId, GoodsId, MerchantId, OrderId};
+use rowlock::domain::{CustomerId, GoodsId, MerchantId, OrderId, PaymentId};
 use rowlock::embedded_pg::{Cluster, Options};
 use rowlock::error::Error;
+use rowlock::gateway::Receipt;
 use rowlock::placement::{Point, Probe};
+use rowlock::service::payments::Confirmation;
 use rowlock::store::{audit, migrations, people};
 use rowlock::{App, Parts, http, service};
 
@@ -306,6 +308,18 @@ impl Drop for TestApp {
             assert_eq!(self.audit(), Vec::<String>::new(), "the audit after the test");
         }
     }
+}
+
+/// What a gateway confirms: money for an attempt to pay an order that was closed since, so that it stands in nobody's way.
+pub(crate) fn confirmation(app: &TestApp, order: &str, amount: &str, transaction: &str) -> Confirmation {
+    let sql = format!(
+        "INSERT INTO payments (merchant_id, id, order_id, gateway, state, amount, actor, created_at)
+             SELECT merchant_id, gen_random_uuid(), id, 'sandbox', 'closed', greatest(total, 1), 'test', placed_at
+             FROM orders WHERE id = '{order}' RETURNING id::text AS value"
+    );
+    let attempt = words(&mut app.conn(), &sql).pop().unwrap();
+    let receipt = Receipt { transaction: transaction.to_owned(), amount: amount.parse().unwrap() };
+    Confirmation { payment: PaymentId(attempt.parse().unwrap()), gateway: PayMethod::Sandbox, receipt }
 }
 
 /// A pickup order of `(goods, count)` lines.

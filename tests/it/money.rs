@@ -5,23 +5,18 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use reqwest::StatusCode;
-use rowlock::domain::money::Money;
-use rowlock::domain::{MerchantId, OrderId};
+use rowlock::domain::MerchantId;
+use rowlock::domain::payment::PaymentState;
 use rowlock::error::Error;
-use rowlock::service::payments::{Confirmation, Settled, confirm};
+use rowlock::service::payments::{Settled, confirm};
 use serde_json::{Value, json};
 
-use crate::harness::{TestApp, number, order, words};
+use crate::harness::{TestApp, confirmation, number, order, words};
 use crate::moves::id;
 
 /// Confirms a payment, as a gateway does.
 pub(crate) fn pay(app: &TestApp, order: &str, amount: &str, transaction: &str) -> Result<Settled, Error> {
-    let confirmation = Confirmation {
-        order: OrderId(order.parse().unwrap()),
-        gateway: "sandbox",
-        transaction: transaction.to_owned(),
-        amount: amount.parse::<Money>().unwrap(),
-    };
+    let confirmation = confirmation(app, order, amount, transaction);
     let now = app.clock.now();
     app.app.store.write(MerchantId(1), |tx| confirm(tx, &confirmation, now))
 }
@@ -64,7 +59,7 @@ async fn a_payment_counts_once_however_many_tell_of_it() {
         let threads: Vec<_> = (0..20).map(|_| scope.spawn(tell)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(outcomes.iter().filter(|settled| **settled == Settled::Paid).count(), 1);
+    assert_eq!(outcomes.iter().filter(|settled| **settled == Settled::Now(PaymentState::Paid)).count(), 1);
     assert_eq!(outcomes.iter().filter(|settled| **settled == Settled::KnownBefore).count(), 19);
     assert_eq!((balance(&app, "votes"), balance(&app, "points")), (15, 60));
     assert_eq!(entries(&app), ["60 order X earned", "15 order X granted"]);
@@ -78,15 +73,15 @@ async fn money_that_does_not_fit_is_owed_back() {
     let app = TestApp::start();
     let alice = app.customer("alice").await;
     let one = id(&alice.place("one", &order(&[(1, 1)])).await.json());
-    assert_eq!(pay(&app, &one, "9.99", "t1").unwrap(), Settled::Mismatch);
+    assert_eq!(pay(&app, &one, "9.99", "t1").unwrap(), Settled::Now(PaymentState::PaidMismatch));
     assert_eq!(alice.get(&format!("/orders/{one}")).await.json()["state"], "pending_payment");
-    assert_eq!(pay(&app, &one, "10.00", "t2").unwrap(), Settled::Paid);
-    assert_eq!(pay(&app, &one, "10.00", "t3").unwrap(), Settled::Duplicate);
+    assert_eq!(pay(&app, &one, "10.00", "t2").unwrap(), Settled::Now(PaymentState::Paid));
+    assert_eq!(pay(&app, &one, "10.00", "t3").unwrap(), Settled::Now(PaymentState::PaidDuplicate));
     assert_eq!(pay(&app, &one, "10.00", "t3").unwrap(), Settled::KnownBefore);
     let two = id(&alice.place("two", &order(&[(1, 2)])).await.json());
     assert_eq!(pay(&app, &two, "20.00", "t2").unwrap(), Settled::KnownBefore, "the number is another order's");
     alice.post(&format!("/orders/{two}/cancel"), &json!({ "reason": "changed_mind" })).await;
-    assert_eq!(pay(&app, &two, "20.00", "t4").unwrap(), Settled::Late);
+    assert_eq!(pay(&app, &two, "20.00", "t4").unwrap(), Settled::Now(PaymentState::PaidLate));
     assert_eq!(alice.get(&format!("/orders/{two}")).await.json()["state"], "cancelled");
     assert!(matches!(pay(&app, &uuid::Uuid::nil().to_string(), "1.00", "t5"), Err(Error::NotFound)));
     assert_eq!(
@@ -112,8 +107,8 @@ async fn pay_and_cancel_never_both_win() {
         let (cancel, settled) = tokio::join!(cancel, pay);
         match settled.unwrap() {
             // The customer may still cancel what is paid and not accepted; then the money goes back.
-            Settled::Paid => paid += 1,
-            Settled::Late => late += 1,
+            Settled::Now(PaymentState::Paid) => paid += 1,
+            Settled::Now(PaymentState::PaidLate) => late += 1,
             other => panic!("{other:?}"),
         }
         assert_eq!(cancel.status, StatusCode::OK, "{}", cancel.text);

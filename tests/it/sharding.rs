@@ -15,11 +15,11 @@ use rowlock::domain::{MerchantId, OrderId, StaffId};
 use rowlock::error::Error;
 use rowlock::placement::{Outcome, Point};
 use rowlock::service::orders::{self, Cancelling, Refunding};
-use rowlock::service::payments::{Confirmation, confirm};
+use rowlock::service::payments::confirm;
 use rowlock::store::Tx;
 use serde_json::json;
 
-use crate::harness::{Setup, TestApp, TestDatabase, cluster, connect, noon, order, placement, words};
+use crate::harness::{Setup, TestApp, TestDatabase, cluster, confirmation, connect, noon, order, placement, words};
 
 const PARTITIONS: usize = 8;
 
@@ -138,12 +138,7 @@ async fn moves_touch_their_merchants_partition_only() {
                     partitions.insert((merchant, suffix));
                 }
             };
-            let payment = Confirmation {
-                order,
-                gateway: "sandbox",
-                transaction: number.to_string(),
-                amount: "10.00".parse().unwrap(),
-            };
+            let payment = confirmation(&app, &order.to_string(), "10.00", &number.to_string());
             step(&|tx| confirm(tx, &payment, now).map(drop));
             let by = Actor::Timer;
             step(&|tx| orders::accept(tx, order, by, Some(5), now).map(drop));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rowlock::domain::moves::Move;
 use rowlock::domain::order::OrderState;
+use rowlock::domain::payment::PaymentState;
 use rowlock::service::payments::Settled;
 use serde_json::Value;
 
@@ -266,9 +267,9 @@ impl Model {
         let mut wins = 0;
         for (settled, fen) in self.confirmations.remove(id).unwrap_or_default() {
             match settled {
-                Settled::Paid => wins += 1,
+                Settled::Now(PaymentState::Paid) => wins += 1,
                 Settled::KnownBefore => {}
-                Settled::Late | Settled::Duplicate | Settled::Mismatch => unwanted += fen,
+                Settled::Now(_) => unwanted += fen,
             }
         }
         let pays = rows.iter().filter(|row| row.starts_with("pay|")).count();

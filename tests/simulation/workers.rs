@@ -10,14 +10,13 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::{Method, StatusCode};
-use rowlock::domain::money::Money;
+use rowlock::domain::MerchantId;
 use rowlock::domain::moves::Move;
-use rowlock::domain::{MerchantId, OrderId};
-use rowlock::service::payments::{Confirmation, confirm};
+use rowlock::service::payments::confirm;
 use serde_json::{Value, json};
 
 use crate::clients::{Answer, Customer, Staff};
-use crate::harness::TestApp;
+use crate::harness::{TestApp, confirmation};
 use crate::model::{Done, Model, POINTS, fen};
 
 const CUSTOMERS: usize = 5;
@@ -334,13 +333,9 @@ async fn collect_money(world: &World<'_>, mut random: StdRng) {
         let (order, _, total) = world.pick(&mut random).await;
         let wrong = random.random_bool(0.1);
         let amount = if wrong || total == 0 { total + 1 } else { total };
-        let confirmation = Confirmation {
-            order: OrderId(order.parse().unwrap()),
-            gateway: "sandbox",
-            // Now and then a second transaction for the same order; the same number for every repeat.
-            transaction: if random.random_bool(0.15) { format!("{order}-{step}") } else { format!("{order}-{wrong}") },
-            amount: yuan(amount).parse::<Money>().unwrap(),
-        };
+        // Now and then a second transaction for the same order; the same number for every repeat.
+        let transaction = if random.random_bool(0.15) { format!("{order}-{step}") } else { format!("{order}-{wrong}") };
+        let confirmation = confirmation(world.app, &order, &yuan(amount), &transaction);
         let times = random.random_range(1..=3);
         let told = (0..times).map(|time| {
             let app = if time % 2 == 0 { &world.app } else { &world.other };

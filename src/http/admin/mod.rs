@@ -5,6 +5,7 @@
 
 pub(super) mod accounts;
 pub(super) mod actions;
+pub(super) mod alerts;
 pub(super) mod categories;
 pub(super) mod events;
 pub(super) mod export;
@@ -13,6 +14,7 @@ pub(super) mod members;
 pub(super) mod menu;
 pub(super) mod moves;
 pub(super) mod orders;
+pub(super) mod refunds;
 pub(super) mod sessions;
 pub(super) mod settings;
 pub(super) mod statistics;

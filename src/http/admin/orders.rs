@@ -2,26 +2,25 @@
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::days::checked_days;
 use crate::App;
-use crate::domain::money::Money;
 use crate::domain::order::{OrderState, PayMethod};
 use crate::domain::{BusinessDays, OrderId};
 use crate::error::Error;
 use crate::http::extract::{OrderPath, line};
 use crate::http::observe::AboutOrder;
+use crate::http::payments::{PaymentView, RefundView};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{ReadOrders, Staff};
-use crate::http::view::{EventView, OrderView, amount};
+use crate::http::view::{EventView, OrderView};
 use crate::store::board::Filter;
-use crate::store::payments::{Payment, Refund};
-use crate::store::{board, merchants, moves, orders, payments};
+use crate::store::{board, merchants, moves, orders, payments, refunds};
 
 const PAGE_ORDERS_MAX: u8 = 100;
 const FULFILMENTS: [&str; 3] = ["dine_in", "pickup", "delivery"];
@@ -133,50 +132,6 @@ pub(in crate::http) async fn list_orders(
     Ok(HttpResponse::Ok().json(OrdersPage { items: orders.into_iter().map(OrderView::from).collect(), next_cursor }))
 }
 
-/// An attempt to pay an order.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Payment)]
-struct PaymentView {
-    id: Uuid,
-    gateway: String,
-    /// `pending`, `closing`, `closed`, `failed`, `paid`, `paid_late`, `paid_duplicate`, `paid_mismatch`
-    state: String,
-    #[schema(schema_with = amount)]
-    amount: Money,
-    /// The gateway's number for it.
-    transaction: Option<String>,
-    settled_at: Option<DateTime<Utc>>,
-}
-
-impl From<Payment> for PaymentView {
-    fn from(payment: Payment) -> Self {
-        let Payment { id, order: _, gateway, state, amount, transaction, settled_at } = payment;
-        Self { id: id.0, gateway, state, amount, transaction, settled_at }
-    }
-}
-
-/// Money that goes back.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Refund)]
-struct RefundView {
-    id: Uuid,
-    payment_id: Uuid,
-    /// `due`, `submitted`, `succeeded`, `abnormal`
-    state: String,
-    #[schema(schema_with = amount)]
-    amount: Money,
-    reason: String,
-    note: Option<String>,
-    created_at: DateTime<Utc>,
-}
-
-impl From<Refund> for RefundView {
-    fn from(refund: Refund) -> Self {
-        let Refund { id, payment, state, amount, reason, note, created_at } = refund;
-        Self { id: id.0, payment_id: payment.0, state, amount, reason, note, created_at }
-    }
-}
-
 /// An order with all that became of it.
 #[derive(Serialize, ToSchema)]
 struct WholeOrder {
@@ -211,7 +166,7 @@ pub(in crate::http) async fn show_order(
     let (order, history, payments, refunds) = read(&app, merchant, move |conn| {
         let order = orders::find_all(conn, merchant, &[id])?.pop().ok_or(Error::NotFound)?;
         let history = moves::history(conn, merchant, id)?;
-        Ok((order, history, payments::of_order(conn, merchant, id)?, payments::refunds(conn, merchant, id)?))
+        Ok((order, history, payments::of_order(conn, merchant, id)?, refunds::of_order(conn, merchant, id)?))
     })
     .await?;
     Ok(HttpResponse::Ok().json(WholeOrder {

@@ -1,0 +1,13 @@
+-- An attempt that is open: where the customer pays, until when, and when the gateway is asked next. `fence` is the greatest token of the
+-- leases under which it was being closed.
+DO $$
+BEGIN
+    ALTER TABLE payments ADD COLUMN channel text;
+    ALTER TABLE payments ADD COLUMN expires_at timestamptz;
+    ALTER TABLE payments ADD COLUMN check_at timestamptz;
+    ALTER TABLE payments ADD COLUMN checks integer NOT NULL DEFAULT 0;
+    ALTER TABLE payments ADD COLUMN fence bigint NOT NULL DEFAULT 0;
+    ALTER TABLE payments ADD CONSTRAINT payments_open_check
+        CHECK (state NOT IN ('pending', 'closing') OR num_nonnulls(channel, expires_at, check_at) = 3);
+END
+$$;

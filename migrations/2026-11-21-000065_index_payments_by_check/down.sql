@@ -1,0 +1,1 @@
+DROP INDEX payments_check_at_index;

@@ -1,0 +1,1 @@
+DROP INDEX gateway_notices_check_at_index;

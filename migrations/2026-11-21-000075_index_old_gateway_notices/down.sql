@@ -1,0 +1,1 @@
+DROP INDEX gateway_notices_received_at_index;

@@ -1,0 +1,40 @@
+//! The staff put refunds in again that the gateway did not get through.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpResponse, post};
+use serde_json::json;
+
+use crate::App;
+use crate::domain::RefundId;
+use crate::error::Error;
+use crate::http::extract::OrderPath;
+use crate::http::payments::RefundView;
+use crate::http::problem::{PROBLEM, ProblemView};
+use crate::http::staff::{Action, RefundOrders, Staff, act};
+use crate::service;
+
+/// Has a refund asked for again that waits for a human. Where the gateway had given up on it, it gets another number there; otherwise it
+/// keeps its own, so that it is paid once.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    extensions(("x-permission" = json!("refund_orders"))),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The refund")),
+    responses(
+        (status = 200, body = RefundView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`refund_goes_on`, with the `state` it is in"),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
+    ),
+)]
+#[post("/v1/admin/merchants/{m}/refunds/{id}/retry")]
+pub(in crate::http) async fn retry_refund(
+    app: Data<App>,
+    who: Staff<RefundOrders>,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let (id, by, now) = (RefundId(path.id), who.actor(), app.clock.now());
+    let action = Action { name: "retry_refund", subject: format!("refund {id}"), detail: json!({}) };
+    let refund = act(&app, &who, action, now, move |tx| service::refunds::put_in_again(tx, id, by, now)).await?;
+    Ok(HttpResponse::Ok().json(RefundView::from(refund)))
+}

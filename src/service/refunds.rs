@@ -1,0 +1,190 @@
+//! Money that goes back, as far as the database goes: it is owed, claimed for a call to the gateway, and settled by the answer.
+//!
+//! Contract: what is owed is written with what it is owed for. Cash is back at once; what a gateway is to send back is asked for under one
+//! number until the customer has it, and under another only after the gateway has given up. Whoever talks to gateways is `till`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::payments::{counted, paid};
+use crate::clock::uuid_at;
+use crate::domain::money::Money;
+use crate::domain::moves::{Actor, Why};
+use crate::domain::order::{Order, PayMethod};
+use crate::domain::payment::{AlertKind, RefundNumber, RefundState};
+use crate::domain::{AlertId, OrderId, RefundId};
+use crate::error::Error;
+use crate::gateway::RefundStanding;
+use crate::store::alerts::NewAlert;
+use crate::store::payments::Payment;
+use crate::store::refunds::{Became, Refund};
+use crate::store::{Tx, alerts, outbox, payments, refunds};
+
+/// What of a payment went back, or is owed.
+pub(super) fn gone_back(tx: &mut Tx<'_>, order: OrderId, payment: Option<&Payment>) -> Result<Money, Error> {
+    let merchant = tx.merchant();
+    let refunds = refunds::of_order(tx.conn(), merchant, order)?;
+    let of_it = refunds.iter().filter(|refund| payment.is_some_and(|payment| payment.id == refund.payment));
+    Ok(of_it.map(|refund| refund.amount).sum())
+}
+
+/// An order's money around a refund.
+pub(super) struct PaidBack {
+    /// What was paid for it.
+    pub(super) paid: Money,
+    /// What had gone back, or was owed, before.
+    pub(super) before: Money,
+    /// What goes back now.
+    pub(super) refunded: Money,
+    /// The refund, if there is one.
+    pub(super) refund: Option<RefundId>,
+}
+
+impl PaidBack {
+    /// What was left of the money before.
+    pub(super) fn left(&self) -> Money {
+        self.paid.minus(self.before).unwrap_or_default()
+    }
+}
+
+/// Owes back `amount` of what was paid for a locked order, or all that is left. Locks its payments.
+///
+/// # Errors
+/// [`Error::PaymentOpen`] while money may still come in; [`Error::RefundTooLarge`].
+pub(super) fn pay_back(
+    tx: &mut Tx<'_>,
+    order: &Order,
+    amount: Option<Money>,
+    id: Option<RefundId>,
+    by: Actor,
+    why: &Why,
+    now: DateTime<Utc>,
+) -> Result<PaidBack, Error> {
+    let of_order = payments::lock(tx, order.id)?;
+    let payment = counted(&of_order);
+    if let (None, Some(open)) = (payment, of_order.iter().find(|payment| payment.state.is_open())) {
+        return Err(Error::PaymentOpen(open.id));
+    }
+    let paid = paid(payment);
+    let before = gone_back(tx, order.id, payment)?;
+    let left = paid.minus(before).expect("no more goes back than came in");
+    let refunded = amount.unwrap_or(left);
+    if refunded > left {
+        return Err(Error::RefundTooLarge { amount: refunded, left });
+    }
+    let refund = match payment.filter(|_| refunded > Money::ZERO) {
+        Some(payment) => Some(owe_back(tx, payment, refunded, id, by, why, now)?),
+        None => None,
+    };
+    Ok(PaidBack { paid, before, refunded, refund })
+}
+
+/// Writes a refund: due at a gateway, done at once in cash.
+pub(super) fn owe_back(
+    tx: &mut Tx<'_>,
+    payment: &Payment,
+    amount: Money,
+    id: Option<RefundId>,
+    by: Actor,
+    why: &Why,
+    now: DateTime<Utc>,
+) -> Result<RefundId, Error> {
+    let is_cash = payment.gateway == PayMethod::Cash;
+    let refund = Refund {
+        id: id.unwrap_or_else(|| RefundId(uuid_at(now))),
+        order: payment.order,
+        payment: payment.id,
+        state: if is_cash { RefundState::Succeeded } else { RefundState::Due },
+        amount,
+        reason: why.reason.name().to_owned(),
+        note: Some(why.note.clone()).filter(|note| !note.is_empty()),
+        round: 1,
+        attempts: 0,
+        trouble: None,
+        created_at: now,
+        settled_at: is_cash.then_some(now),
+    };
+    refunds::insert(tx, &refund, &by.to_string())?;
+    Ok(refund.id)
+}
+
+/// What came of asking a gateway about a refund.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// It says where the refund stands.
+    Stands(RefundStanding),
+    /// It said nothing that counts. In its words.
+    Nothing(String),
+}
+
+/// When, and how often, a gateway is asked about a refund.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The wait after this attempt.
+    pub wait: TimeDelta,
+    /// Whether this attempt was the last.
+    pub is_last: bool,
+}
+
+/// Writes down what a gateway said of a refund. `attempt` is the number of the attempt that asked; what the gateway says of its own accord
+/// belongs to none. Tells whether it was news.
+///
+/// # Errors
+/// What the database says.
+pub fn settle(
+    tx: &mut Tx<'_>,
+    number: RefundNumber,
+    attempt: Option<i32>,
+    asked: &Asked,
+    patience: Patience,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let Some(refund) = refunds::lock(tx, number.refund)? else { return Ok(false) };
+    let (state, trouble, alert) = match asked {
+        Asked::Stands(RefundStanding::Succeeded) => (RefundState::Succeeded, None, None),
+        Asked::Stands(RefundStanding::Failed) => (RefundState::Failed, None, Some(AlertKind::RefundFailed)),
+        Asked::Stands(RefundStanding::Abnormal) => (RefundState::Abnormal, None, Some(AlertKind::RefundAbnormal)),
+        // On its way for weeks is no reason to give up; the gateway has it.
+        Asked::Stands(RefundStanding::Processing) => (RefundState::Submitted, None, None),
+        // It never arrived there, so it is asked for again, under the same number.
+        Asked::Stands(RefundStanding::Unknown) => (RefundState::Due, Some("the gateway does not know of it"), None),
+        Asked::Nothing(words) if patience.is_last => {
+            (RefundState::Abnormal, Some(words.as_str()), Some(AlertKind::RefundStuck))
+        }
+        Asked::Nothing(words) => (refund.state, Some(words.as_str()), None),
+    };
+    let was = refund.state;
+    let became = Became { state, check_at: now + patience.wait, trouble };
+    if !refunds::settle(tx, number, attempt, &became, now)? {
+        return Ok(false);
+    }
+    if state == RefundState::Succeeded {
+        outbox::tell_of_refund(tx, refund.order, state, now)?;
+        alerts::resolve_of_refund(tx, refund.id, &Actor::Gateway.to_string(), now)?;
+    }
+    if let Some(kind) = alert.filter(|_| was != state) {
+        let alert = NewAlert {
+            id: AlertId(uuid_at(now)),
+            kind,
+            order: Some(refund.order),
+            payment: Some(refund.payment),
+            refund: Some(refund.id),
+            detail: trouble.unwrap_or_default(),
+        };
+        alerts::raise(tx, &alert, now)?;
+    }
+    Ok(was != state)
+}
+
+/// Has a refund asked for again that waits for a human: under another number only where the gateway has given up on the one before.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::RefundGoesOn`] for one that does not wait.
+pub fn put_in_again(tx: &mut Tx<'_>, id: RefundId, by: Actor, now: DateTime<Utc>) -> Result<Refund, Error> {
+    let refund = refunds::lock(tx, id)?.ok_or(Error::NotFound)?;
+    if !refunds::put_in_again(tx, &refund, now)? {
+        return Err(Error::RefundGoesOn(refund.state));
+    }
+    alerts::resolve_of_refund(tx, id, &by.to_string(), now)?;
+    let merchant = tx.merchant();
+    refunds::find(tx.conn(), merchant, id)?.ok_or(Error::NotFound)
+}

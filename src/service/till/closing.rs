@@ -1,0 +1,41 @@
+//! Cancel against pay: before an order is called off, the attempt to pay it is closed where the money would come in.
+
+use super::Till;
+use crate::domain::payment::{PaymentNumber, PaymentState};
+use crate::domain::{MerchantId, PaymentId};
+use crate::error::Error;
+use crate::gateway::Standing;
+use crate::service::payments;
+
+impl Till {
+    /// Closes an open attempt at its gateway, unless money came first, which is then settled. Afterwards it is not open any more.
+    ///
+    /// Only a plain success of the close is believed. Anything else is decided by a query, for the same refusal stands for a payment that
+    /// was made, one that is closed, and one that nobody has heard of.
+    ///
+    /// # Errors
+    /// [`Error::PaymentInProgress`] when the customer may be paying, [`Error::GatewayUnavailable`] when the gateway does not say:
+    /// the attempt is open as before. [`Error::LeaseLost`] when somebody else is further.
+    pub(super) fn close(&self, merchant: MerchantId, id: PaymentId) -> Result<(), Error> {
+        let fence = None;
+        let Some(payment) = self.store.write(merchant, |tx| payments::begin_closing(tx, id, fence))? else {
+            return Ok(());
+        };
+        let gateway = self.gateway(merchant, payment.gateway)?;
+        let standing = match gateway.close(PaymentNumber(id)) {
+            Ok(()) => Standing::Closed,
+            Err(error) => {
+                log::info!(merchant_id:% = merchant, payment:% = id; "A gateway did not close a payment, and is asked: {error}");
+                self.ask(merchant, id, payment.gateway, &*gateway)?
+            }
+        };
+        let to = match standing {
+            Standing::Paid(_) => return Ok(()),
+            // What the gateway does not know cannot have been paid. Should it hear of it later, the money goes back.
+            Standing::Closed | Standing::Unknown => PaymentState::Closed,
+            Standing::Open | Standing::Paying => PaymentState::Pending,
+        };
+        self.store.write(merchant, |tx| payments::end_closing(tx, id, to, fence))?;
+        if to == PaymentState::Pending { Err(Error::PaymentInProgress) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,150 @@
+//! Attempts to pay are announced at their gateway, and watched for as long as they are open.
+
+use chrono::{DateTime, Utc};
+
+use super::{ROUNDS, Till};
+use crate::domain::moves::Actor;
+use crate::domain::order::{Order, OrderState};
+use crate::domain::payment::{Channel, PaymentNumber, PaymentState};
+use crate::domain::{CustomerId, MerchantId, OrderId, PaymentId};
+use crate::error::Error;
+use crate::gateway::{Charge, Checkout, GatewayError, Standing};
+use crate::service::payments as tx_payments;
+use crate::store::payments::Payment;
+use crate::store::{merchants, orders, payments, people};
+
+/// Characters of what the customer is told the payment is for.
+const DESCRIPTION_CHARS: usize = 40;
+
+/// An attempt to pay, and what the customer's device needs to make it: nothing where it is paid already.
+#[derive(Debug)]
+pub struct Started {
+    /// The attempt.
+    pub payment: Payment,
+    /// For the device.
+    pub checkout: Option<Checkout>,
+}
+
+impl Till {
+    /// Has a customer's order paid: begins an attempt and announces it, or repeats the announcement of the one that is open. In another
+    /// channel than the open one, that is closed first.
+    ///
+    /// # Errors
+    /// Those of [`tx_payments::begin`] and [`Till::write`]; [`Error::PayMethodNotOffered`]; [`Error::InvalidField`] for a channel that
+    /// the gateway does not have; [`Error::PaymentRefused`].
+    pub fn pay(
+        &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+        id: OrderId,
+        channel: Option<Channel>,
+    ) -> Result<Started, Error> {
+        let (order, subject, name) = self.store.read(merchant, |conn| {
+            let order = orders::find(conn, merchant, customer, id)?.ok_or(Error::NotFound)?;
+            let subject = people::subject(conn, merchant, customer)?;
+            let merchant = merchants::find(conn, merchant)?.ok_or(Error::NotFound)?;
+            Ok::<_, Error>((order, subject, merchant.name.zh))
+        })?;
+        let gateway = self.gateway(merchant, order.pay_method)?;
+        let channels = gateway.channels();
+        let channel = channel.or(channels.first().copied());
+        let Some(channel) = channel.filter(|channel| channels.contains(channel) || channels.is_empty()) else {
+            let offered: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
+            let reason = format!("{} is paid by {}", order.pay_method, offered.join(", "));
+            return Err(Error::InvalidField { field: "channel", reason });
+        };
+        let payer = subject.filter(|(provider, _)| provider == order.pay_method.name()).map(|(_, id)| id);
+        let description: String = name.chars().take(DESCRIPTION_CHARS).collect();
+        for _ in 0..ROUNDS {
+            let now = self.clock.now();
+            let check_at = now + self.wait(0);
+            let by = Actor::Customer(customer);
+            let payment = self.write(merchant, |tx| tx_payments::begin(tx, id, by, channel, check_at, now))?;
+            let charge = Charge {
+                number: PaymentNumber(payment.id),
+                amount: payment.amount,
+                description: &description,
+                channel,
+                payer: payer.as_deref(),
+                expires_at: payment.expires_at.unwrap_or(now),
+            };
+            match gateway.create(&charge) {
+                Ok(checkout) => return Ok(Started { payment, checkout: Some(checkout) }),
+                // It may be paid, or closed by somebody else.
+                Err(GatewayError::Refused { code, message }) => {
+                    log::info!(merchant_id:% = merchant, payment:% = payment.id; "A gateway refused a payment: {code} {message}");
+                    let payment = self.look(merchant, &payment)?;
+                    if payment.state.has_money() {
+                        return Ok(Started { payment, checkout: None });
+                    }
+                    if payment.state.is_open() {
+                        return Err(Error::PaymentRefused { code });
+                    }
+                }
+                Err(error) => return Err(Error::GatewayUnavailable(error.to_string())),
+            }
+        }
+        Err(Error::PaymentInProgress)
+    }
+
+    /// Asks the gateway about one of a customer's attempts at once, where it is open, and returns it as it is then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::GatewayUnavailable`].
+    pub fn check(
+        &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+        order: OrderId,
+        id: PaymentId,
+    ) -> Result<Payment, Error> {
+        let payment = self.store.read(merchant, |conn| {
+            orders::find(conn, merchant, customer, order)?.ok_or(Error::NotFound)?;
+            let payment = payments::find(conn, merchant, id)?;
+            payment.filter(|payment| payment.order == order).ok_or(Error::NotFound)
+        })?;
+        if payment.state.is_open() { self.look(merchant, &payment) } else { Ok(payment) }
+    }
+
+    /// Asks the gateway about an open attempt, settles what is certain, and returns the attempt as it is then.
+    fn look(&self, merchant: MerchantId, payment: &Payment) -> Result<Payment, Error> {
+        let gateway = self.gateway(merchant, payment.gateway)?;
+        if self.ask(merchant, payment.id, payment.gateway, &*gateway)? == Standing::Closed {
+            let id = payment.id;
+            self.store.write(merchant, |tx| tx_payments::end_closing(tx, id, PaymentState::Closed, None))?;
+        }
+        self.store.read(merchant, |conn| payments::find(conn, merchant, payment.id)?.ok_or(Error::NotFound))
+    }
+
+    /// Looks after an attempt that is open and about which the gateway has said nothing by its time: asks; and closes it where its time
+    /// is over or its order does not wait for it any more. Tells whether it was its turn.
+    ///
+    /// # Errors
+    /// [`Error::GatewayUnavailable`], [`Error::PaymentInProgress`]: it is looked after again later.
+    pub fn look_after(&self, merchant: MerchantId, id: PaymentId) -> Result<bool, Error> {
+        let now = self.clock.now();
+        let claimed = self
+            .store
+            .write(merchant, |tx| tx_payments::claim(tx, id, |payment| self.next_check(payment, now), now))?;
+        let Some((payment, order)) = claimed else { return Ok(false) };
+        if is_over(&payment, &order, now) {
+            self.close(merchant, id)?
+        } else {
+            self.look(merchant, &payment).map(drop)?
+        }
+        Ok(true)
+    }
+
+    /// When the gateway is asked again. Waits double up to the payment's end; once that is over, the order waits for an answer, and so the
+    /// gateway is asked steadily.
+    fn next_check(&self, payment: &Payment, now: DateTime<Utc>) -> DateTime<Utc> {
+        match payment.expires_at.filter(|end| *end > now) {
+            Some(end) => (now + self.wait(payment.checks)).min(end),
+            None => now + self.wait(0),
+        }
+    }
+}
+
+fn is_over(payment: &Payment, order: &Order, now: DateTime<Utc>) -> bool {
+    order.state != OrderState::PendingPayment || payment.expires_at.is_none_or(|end| end <= now)
+}
