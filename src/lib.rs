@@ -21,6 +21,7 @@ pub mod error;
 pub mod metrics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::redis_store::Redis;
 use crate::service::carts::Carts;
+use crate::service::leases::Leases;
 use crate::store::{Store, Unavailable};
 
 /// Everything a request needs; made once, shared by all threads.
@@ -52,6 +54,8 @@ pub struct App {
     pub jobs: Jobs,
     /// The customers' carts.
     pub carts: Carts,
+    /// Keeps instances from doing the same work at the same time.
+    pub leases: Leases,
     /// Where payments are made.
     pub gateways: Arc<Gateways>,
     /// Vouches for customers.
@@ -88,11 +92,14 @@ impl App {
             .map_err(Unavailable)?;
         let redis = match config.redis.url.is_empty() {
             true => None,
-            false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
+            false => Some(Arc::new(Redis::new(&config.redis, Arc::clone(&metrics))?)),
         };
-        let redis = redis.map(|redis| redis_store::carts::Carts::new(redis, config.redis.cart_days));
+        let redis_carts = redis.clone().map(|redis| redis_store::carts::Carts::new(redis, config.redis.cart_days));
+        let redis_leases = redis.map(redis_store::leases::Leases::new);
+        let lease = Duration::from_millis(config.gateways.lease_ms);
         Ok(Self {
-            carts: Carts::new(Arc::clone(&store), redis),
+            carts: Carts::new(Arc::clone(&store), redis_carts),
+            leases: Leases::new(Arc::clone(&store), redis_leases, lease, Arc::clone(&metrics)),
             engine: Engine::start(
                 &config.placement,
                 Arc::clone(&store),

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["domain", "store"]),
     ("gateway", &["domain", "config", "metrics", "clock"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
-    ("service", &["domain", "store", "redis_store", "gateway", "error", "clock"]),
+    ("service", &["domain", "store", "redis_store", "gateway", "error", "metrics", "clock"]),
     ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),
     ("jobs", &["service", "store", "gateway", "metrics", "error", "clock", "config", "domain"]),
     ("http", &["events", "service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
