@@ -20,12 +20,18 @@ use crate::domain::order::OrderState;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
+use crate::service::leases::{Lease, LeaseName, Leases, Owner};
 use crate::service::till::Till;
 use crate::store::moves::Overdue;
-use crate::store::{Conn, QueryResult, Store, Tx, events, moves, notices, outbox, payments, purge, refunds, settings};
+use crate::store::{
+    Conn, QueryResult, Store, Tx, events, leases, moves, notices, outbox, payments, purge, refunds, settings,
+};
 
 /// Rows a job looks at before it looks again.
 const BATCH: i64 = 200;
+
+/// Whom the leases of jobs belong to that look after all merchants.
+const NOBODYS: MerchantId = MerchantId(0);
 
 /// Calls to gateways that an instance's timers make at the same time.
 const CALLS: usize = 8;
@@ -38,10 +44,23 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts the threads, unless `jobs.interval_ms` is 0.
-    pub fn start(config: &Config, store: Arc<Store>, till: Arc<Till>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let config_of_jobs = config.jobs.clone();
-        let notices = TimeDelta::days(config.gateways.notice_days.into());
-        let due = Arc::new(Due { config: config_of_jobs, notices, done_at: Mutex::default(), store, till, metrics });
+    pub fn start(
+        config: &Config,
+        store: Arc<Store>,
+        till: Arc<Till>,
+        leases: Arc<Leases>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        let due = Arc::new(Due {
+            config: config.jobs.clone(),
+            notices: TimeDelta::days(config.gateways.notice_days.into()),
+            done_at: Mutex::default(),
+            store,
+            till,
+            leases,
+            metrics,
+        });
         let interval = Duration::from_millis(config.jobs.interval_ms);
         let threads = if interval.is_zero() { Vec::new() } else { vec![("jobs", false), ("gateway-jobs", true)] };
         let threads = threads.into_iter().map(|(name, calls)| {
@@ -82,6 +101,7 @@ struct Due {
     done_at: Mutex<[Option<DateTime<Utc>>; JOBS.len()]>,
     store: Arc<Store>,
     till: Arc<Till>,
+    leases: Arc<Leases>,
     metrics: Arc<Metrics>,
 }
 
@@ -97,24 +117,34 @@ struct Job {
     work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>,
 }
 
-const fn job(name: &'static str, every: TimeDelta, work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>) -> Job {
-    Job { name, calls: false, every, work }
-}
+type Work = fn(&Due, DateTime<Utc>) -> Result<usize, Error>;
 
-const fn call(name: &'static str, work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>) -> Job {
+/// Asks gateways, at every turn.
+const fn call(name: &'static str, work: Work) -> Job {
     Job { name, calls: true, every: TimeDelta::zero(), work }
 }
 
-const JOBS: [Job; 9] = [
+/// Looks at every turn.
+const fn job(name: &'static str, work: Work) -> Job {
+    Job { name, calls: false, every: TimeDelta::zero(), work }
+}
+
+/// Looks now and then, and only one instance at a time.
+const fn chore(name: &'static str, every: TimeDelta, work: Work) -> Job {
+    Job { name, calls: false, every, work }
+}
+
+const JOBS: [Job; 10] = [
     call("payments", Due::look_after_payments),
     call("refunds", Due::pursue_refunds),
-    job("notices", TimeDelta::zero(), Due::settle_notices),
-    job("expire", TimeDelta::zero(), |due, now| due.time_out(OrderState::PendingPayment, now)),
-    job("accept_timeout", TimeDelta::zero(), |due, now| due.time_out(OrderState::PendingAccept, now)),
-    job("daily_stock", TimeDelta::seconds(10), Due::reset_stock),
-    job("purge_keys", TimeDelta::minutes(10), Due::purge_keys),
-    job("purge_events", TimeDelta::minutes(10), Due::purge_events),
-    job("purge_notices", TimeDelta::minutes(10), Due::purge_notices),
+    job("notices", Due::settle_notices),
+    job("expire", |due, now| due.time_out(OrderState::PendingPayment, now)),
+    job("accept_timeout", |due, now| due.time_out(OrderState::PendingAccept, now)),
+    chore("daily_stock", TimeDelta::seconds(10), Due::reset_stock),
+    chore("purge_keys", TimeDelta::minutes(10), Due::purge_keys),
+    chore("purge_events", TimeDelta::minutes(10), Due::purge_events),
+    chore("purge_notices", TimeDelta::minutes(10), Due::purge_notices),
+    chore("purge_leases", TimeDelta::minutes(10), Due::purge_leases),
 ];
 
 impl Due {
@@ -125,6 +155,7 @@ impl Due {
             if !self.turn_of(index, job.every, now) {
                 continue;
             }
+            let Some(_lease) = self.lease(job) else { continue };
             // One that panics has broken its own transaction, and none of the others.
             let result = catch_unwind(AssertUnwindSafe(|| (job.work)(self, now)))
                 .unwrap_or_else(|_| Err(Error::Internal("it panicked".to_owned())));
@@ -134,6 +165,16 @@ impl Due {
             }
         }
         done
+    }
+
+    /// What a chore is done under, so that instances do not all do it at once; it is done without where none can be had. None where
+    /// another instance is at it.
+    fn lease(&self, job: &Job) -> Option<Lease> {
+        if job.every.is_zero() {
+            return Some(Lease::none());
+        }
+        let name = LeaseName::new(NOBODYS, format!("job:{}", job.name));
+        self.leases.try_acquire(&name, Owner::new()).unless_held()
     }
 
     /// Whether a job is to look again, which is then noted.
@@ -231,6 +272,11 @@ impl Due {
             |conn| notices::merchants_to_purge(conn, before, BATCH),
             |tx| notices::purge(tx, before, BATCH),
         )
+    }
+
+    fn purge_leases(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let before = now - TimeDelta::days(1);
+        self.until_nothing_is_left(|conn| leases::with_expired(conn, before), |tx| leases::purge(tx, before))
     }
 
     fn reset_stock(&self, now: DateTime<Utc>) -> Result<usize, Error> {

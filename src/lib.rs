@@ -21,6 +21,7 @@ pub mod error;
 pub mod metrics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::redis_store::Redis;
 use crate::service::carts::Carts;
+use crate::service::leases::Leases;
 use crate::service::till::Till;
 use crate::store::{Store, Unavailable};
 
@@ -53,6 +55,8 @@ pub struct App {
     pub jobs: Jobs,
     /// The customers' carts.
     pub carts: Carts,
+    /// Keeps instances from doing the same work at the same time.
+    pub leases: Arc<Leases>,
     /// Where payments are made.
     pub gateways: Arc<Gateways>,
     /// Asks gateways, and takes what they say.
@@ -90,16 +94,24 @@ impl App {
         let gateways =
             Gateways::open(&config.gateways, config.public_url(), secret, clock.clone(), Arc::clone(&metrics));
         let gateways = Arc::new(gateways.map_err(Unavailable)?);
-        let till =
-            Till::new(Arc::clone(&store), Arc::clone(&gateways), config.gateways.clone(), clock, Arc::clone(&metrics));
-        let till = Arc::new(till);
         let redis = match config.redis.url.is_empty() {
             true => None,
-            false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
+            false => Some(Arc::new(Redis::new(&config.redis, Arc::clone(&metrics))?)),
         };
-        let redis = redis.map(|redis| redis_store::carts::Carts::new(redis, config.redis.cart_days));
+        let redis_carts = redis.clone().map(|redis| redis_store::carts::Carts::new(redis, config.redis.cart_days));
+        let redis_leases = redis.map(redis_store::leases::Leases::new);
+        let lease = Duration::from_millis(config.gateways.lease_ms);
+        let leases = Arc::new(Leases::new(Arc::clone(&store), redis_leases, lease, Arc::clone(&metrics)));
+        let till = Arc::new(Till::new(
+            Arc::clone(&store),
+            Arc::clone(&gateways),
+            Arc::clone(&leases),
+            config.gateways.clone(),
+            clock,
+            Arc::clone(&metrics),
+        ));
         Ok(Self {
-            carts: Carts::new(Arc::clone(&store), redis),
+            carts: Carts::new(Arc::clone(&store), redis_carts),
             engine: Engine::start(
                 &config.placement,
                 Arc::clone(&store),
@@ -113,9 +125,11 @@ impl App {
                 &config,
                 Arc::clone(&store),
                 Arc::clone(&till),
+                Arc::clone(&leases),
                 Arc::clone(&metrics),
                 parts.clock.clone(),
             ),
+            leases,
             till,
             gateways,
             login: gateway::login(config.login.provider),

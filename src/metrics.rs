@@ -85,6 +85,8 @@ pub struct Metrics {
     pub gateway_seconds: Histogram,
     /// Notices that came in from gateways, by what became of them.
     pub notices: Family<GatewayLabels, Counter>,
+    /// Attempts at leases, by what became of them: `acquired`, `held`, `unavailable`; and those `lost` before their work was done.
+    pub leases: Family<CodeLabels, Counter>,
     /// Commands that Redis did not answer, or not well.
     pub redis_failures: Counter,
 }
@@ -116,6 +118,7 @@ impl Default for Metrics {
             gateway_requests: Family::default(),
             gateway_seconds: seconds(),
             notices: Family::default(),
+            leases: Family::default(),
             redis_failures: Counter::default(),
         };
         metrics.registered()
@@ -152,6 +155,7 @@ impl Metrics {
         r.register("gateway_requests", "Calls to gateways, by outcome", self.gateway_requests.clone());
         r.register_with_unit("gateway", "Time of a call to a gateway", Unit::Seconds, self.gateway_seconds.clone());
         r.register("notices", "Notices of gateways, by outcome", self.notices.clone());
+        r.register("leases", "Attempts at leases, by outcome, and leases lost", self.leases.clone());
         r.register("redis_failures", "Commands that Redis failed", self.redis_failures.clone());
         self
     }

@@ -128,8 +128,8 @@ pub enum Error {
     /// Somebody has dealt with the alert before.
     #[error("alert resolved")]
     AlertResolved,
-    /// Whoever held the lease was too slow, and somebody else goes on.
-    #[error("lease lost")]
+    /// Somebody else has it in hand, or took it over from whoever was too slow.
+    #[error("somebody else has it in hand")]
     LeaseLost,
     /// The gateway does not answer, or not so that it can be relied upon.
     #[error("gateway: {0}")]

@@ -1,5 +1,6 @@
 //! Carts in Redis: one value a customer, replaced only by who has seen what it replaces.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisResult, Script};
@@ -18,7 +19,7 @@ const SWAP: &str = "
 
 /// The carts.
 pub struct Carts {
-    redis: Redis,
+    redis: Arc<Redis>,
     swap: Script,
     kept: Duration,
 }
@@ -28,7 +29,7 @@ pub struct Seen(String);
 
 impl Carts {
     /// Carts that are forgotten when nobody changes them for `days`.
-    pub fn new(redis: Redis, days: u32) -> Self {
+    pub fn new(redis: Arc<Redis>, days: u32) -> Self {
         Self { redis, swap: Script::new(SWAP), kept: Duration::from_secs(u64::from(days) * 86_400) }
     }
 

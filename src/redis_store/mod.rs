@@ -8,6 +8,7 @@
 //! * Whatever is wrong with Redis is [`Unavailable`]. A command that timed out may have taken effect.
 
 pub mod carts;
+pub mod leases;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

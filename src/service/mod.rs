@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod carts;
 pub mod demo;
+pub mod leases;
 pub mod menu;
 pub mod once;
 pub mod orders;

@@ -13,6 +13,7 @@ pub mod board;
 pub mod carts;
 pub mod catalog;
 pub mod events;
+pub mod leases;
 pub mod ledger;
 pub mod listen;
 pub mod menu;

@@ -148,6 +148,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    leases (merchant_id, name) {
+        merchant_id -> Int8,
+        name -> Text,
+        token -> Nullable<Text>,
+        fence -> Int8,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     merchants (id) {
         id -> Int8,
         name_zh -> Text,
@@ -392,6 +402,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     events,
     gateway_notices,
     goods,
+    leases,
     merchants,
     order_events,
     order_grants,

@@ -299,6 +299,8 @@ async fn the_document_is_the_route_table() {
             let concrete = path
                 .replace("{m}", "1")
                 .replace("{goods_id}", "1")
+                .replace("{gateway}", "cash")
+                .replace("{payment}", "00000000-0000-0000-0000-000000000000")
                 .replace("{id}", "00000000-0000-0000-0000-000000000000");
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let status = Answer::of(app.request(method, &concrete)).await.status;

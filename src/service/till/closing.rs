@@ -1,11 +1,17 @@
 //! Cancel against pay: before an order is called off, the attempt to pay it is closed where the money would come in.
 
+use std::time::Duration;
+
 use super::Till;
 use crate::domain::payment::{PaymentNumber, PaymentState};
 use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
 use crate::gateway::Standing;
+use crate::service::leases::{LeaseName, Owner};
 use crate::service::payments;
+
+/// How long whoever wants to close an attempt waits for somebody else who does.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Till {
     /// Closes an open attempt at its gateway, unless money came first, which is then settled. Afterwards it is not open any more.
@@ -17,7 +23,9 @@ impl Till {
     /// [`Error::PaymentInProgress`] when the customer may be paying, [`Error::GatewayUnavailable`] when the gateway does not say:
     /// the attempt is open as before. [`Error::LeaseLost`] when somebody else is further.
     pub(super) fn close(&self, merchant: MerchantId, id: PaymentId) -> Result<(), Error> {
-        let fence = None;
+        let name = LeaseName::new(merchant, format!("close:{id}"));
+        let lease = self.leases.acquire(&name, Owner::new(), PATIENCE).unless_held().ok_or(Error::LeaseLost)?;
+        let fence = lease.fence().map(|fence| fence.0);
         let Some(payment) = self.store.write(merchant, |tx| payments::begin_closing(tx, id, fence))? else {
             return Ok(());
         };

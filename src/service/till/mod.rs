@@ -24,6 +24,7 @@ use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
 use crate::gateway::{Gateway, Gateways, Receipt, Standing};
 use crate::metrics::Metrics;
+use crate::service::leases::Leases;
 use crate::service::payments::{self, Confirmation, Settled};
 use crate::store::{Store, Tx};
 
@@ -36,6 +37,7 @@ const ROUNDS: usize = 3;
 pub struct Till {
     store: Arc<Store>,
     gateways: Arc<Gateways>,
+    leases: Arc<Leases>,
     config: config::Gateways,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -46,11 +48,12 @@ impl Till {
     pub fn new(
         store: Arc<Store>,
         gateways: Arc<Gateways>,
+        leases: Arc<Leases>,
         config: config::Gateways,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { store, gateways, config, clock, metrics }
+        Self { store, gateways, leases, config, clock, metrics }
     }
 
     /// As [`Store::write`]; and where an open attempt to pay stands in the way, it is closed at its gateway, and `work` runs again: on
