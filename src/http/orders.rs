@@ -212,6 +212,9 @@ pub(super) async fn place_order(
 ) -> Result<HttpResponse, Error> {
     let now = app.clock.now();
     let request = body.0.checked(&app.config.orders)?;
+    if app.gateways.get(who.merchant, request.pay_method).is_none() {
+        return Err(Error::PayMethodNotOffered(request.pay_method));
+    }
     let id = OrderId(uuid_at(now));
     let outcome = match &request.lines {
         Lines::Given(lines) => {

@@ -15,7 +15,7 @@ use super::view::{AddressFields, Text, amount, optional_amount};
 use super::{blocking, read, write};
 use crate::App;
 use crate::domain::money::Money;
-use crate::domain::order::AddressSnapshot;
+use crate::domain::order::{AddressSnapshot, PayMethod};
 use crate::domain::placement::Hours;
 use crate::domain::{AddressId, MerchantId};
 use crate::error::Error;
@@ -93,6 +93,9 @@ struct Menu {
     /// From this goods amount on, delivery is free.
     #[schema(schema_with = optional_amount)]
     free_freight_from: Option<Money>,
+    /// How orders can be paid.
+    #[schema(example = json!(["cash", "sandbox"]))]
+    pay_methods: Vec<&'static str>,
     categories: Vec<CategoryView>,
 }
 
@@ -153,11 +156,12 @@ struct GoodsView {
 )]
 #[get("/v1/merchants/{m}/menu")]
 pub(super) async fn menu(app: Data<App>, merchant: Merchant) -> Result<HttpResponse, Error> {
-    let menu = read(&app, merchant.0, move |conn| read_menu(conn, merchant.0)).await?;
+    let pay_methods = app.gateways.methods(merchant.0).map(PayMethod::name).collect();
+    let menu = read(&app, merchant.0, move |conn| read_menu(conn, merchant.0, pay_methods)).await?;
     Ok(HttpResponse::Ok().json(menu))
 }
 
-fn read_menu(conn: &mut Conn, id: MerchantId) -> Result<Menu, Error> {
+fn read_menu(conn: &mut Conn, id: MerchantId, pay_methods: Vec<&'static str>) -> Result<Menu, Error> {
     let merchant = merchants::find(conn, id)?.ok_or(Error::NotFound)?;
     let mut goods: HashMap<i64, Vec<GoodsView>> = HashMap::new();
     for row in catalog::goods_on_sale(conn, id)? {
@@ -191,6 +195,7 @@ fn read_menu(conn: &mut Conn, id: MerchantId) -> Result<Menu, Error> {
         minimum_amount: merchant.minimum_amount,
         freight: merchant.freight,
         free_freight_from: merchant.free_freight_from,
+        pay_methods,
         categories,
     })
 }

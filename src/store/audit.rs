@@ -187,6 +187,38 @@ pub const CHECKS: &[Check] = &[
               WHERE o.state IN ('cancelled', 'rejected') AND o.pickup_no IS NULL AND r.amount IS DISTINCT FROM p.amount",
     },
     Check {
+        name: "called_off_orders_take_no_money",
+        promise: "no attempt to pay is open for an order that was called off before it was paid",
+        sql: "SELECT p.merchant_id, 'payment ' || p.id AS item, format('%s, its order %s', p.state, o.state) AS finding
+              FROM payments p
+              JOIN orders o ON o.merchant_id = p.merchant_id AND o.id = p.order_id
+              WHERE p.state IN ('pending', 'closing') AND o.state IN ('cancelled', 'rejected') AND o.paid_at IS NULL",
+    },
+    Check {
+        name: "notices_have_taken_effect",
+        promise: "the money that a gateway has told of is a payment of that amount, in the state that was written down",
+        sql: "SELECT n.merchant_id, format('notice %s of %s', n.id, n.gateway) AS item,
+                  format('%s, %s yuan; payment %s of %s', n.outcome, n.amount, p.state, p.amount) AS finding
+              FROM gateway_notices n
+              LEFT JOIN payments p
+                  ON p.merchant_id = n.merchant_id AND p.gateway = n.gateway AND p.transaction = n.transaction
+              WHERE n.outcome LIKE 'paid%' AND (p.state IS DISTINCT FROM n.outcome OR p.amount IS DISTINCT FROM n.amount)
+                  OR n.outcome = 'known_before' AND p.id IS NULL",
+    },
+    Check {
+        name: "trouble_is_told_of",
+        promise: "there is an alert for each payment that did not fit its order, and each refund that waits for a human",
+        sql: "SELECT p.merchant_id, 'payment ' || p.id AS item, p.state || ' without an alert' AS finding
+              FROM payments p
+              WHERE p.state IN ('paid_late', 'paid_duplicate', 'paid_mismatch') AND NOT EXISTS
+                  (SELECT FROM alerts a WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.id)
+              UNION ALL
+              SELECT r.merchant_id, 'refund ' || r.id, r.state || ' without an alert'
+              FROM refunds r
+              WHERE r.state IN ('failed', 'abnormal') AND NOT EXISTS
+                  (SELECT FROM alerts a WHERE a.merchant_id = r.merchant_id AND a.refund_id = r.id)",
+    },
+    Check {
         name: "balances_add_up",
         promise: "an account holds the sum of its entries, and never less than nothing",
         sql: "SELECT a.merchant_id, 'account ' || a.id AS item,

@@ -68,6 +68,25 @@ const CORRUPTIONS: &[(&str, &str, &str)] = &[
         "20.00 paid, 0 back",
     ),
     (
+        "called_off_orders_take_no_money",
+        "INSERT INTO payments (merchant_id, id, order_id, gateway, state, channel, amount, actor, created_at, expires_at, check_at)
+             SELECT merchant_id, id, id, 'sandbox', 'pending', 'page', total, 'customer', placed_at, placed_at, placed_at FROM orders;
+         UPDATE orders SET state = 'cancelled'",
+        "pending, its order cancelled",
+    ),
+    (
+        "notices_have_taken_effect",
+        "INSERT INTO gateway_notices (merchant_id, gateway, id, number, transaction, amount, body, outcome, received_at)
+             VALUES (1, 'sandbox', 'n1', '7', 't1', 10, '', 'paid', '2026-01-01Z')",
+        "notice n1 of sandbox: paid, 10.00 yuan; payment  of ",
+    ),
+    (
+        "trouble_is_told_of",
+        "INSERT INTO payments (merchant_id, id, order_id, gateway, state, amount, transaction, actor, created_at, settled_at)
+             SELECT merchant_id, id, id, 'sandbox', 'paid_late', total, id, 'gateway', placed_at, placed_at FROM orders",
+        "paid_late without an alert",
+    ),
+    (
         "balances_add_up",
         "INSERT INTO accounts (merchant_id, id, kind, name, balance, created_at)
              VALUES (1, gen_random_uuid(), 'votes', 'Seven', 5, '2026-01-01Z')",
