@@ -13,6 +13,7 @@ pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod jobs;
+pub mod sandbox;
 
 pub mod clock;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod embedded_pg;
 pub mod error;
 pub mod metrics;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -33,6 +35,7 @@ use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::redis_store::Redis;
+use crate::sandbox::Sandbox;
 use crate::service::carts::Carts;
 use crate::store::{Store, Unavailable};
 
@@ -54,6 +57,8 @@ pub struct App {
     pub carts: Carts,
     /// Where payments are made.
     pub gateways: Arc<Gateways>,
+    /// The provider of payments that comes with the service, where `gateways.sandbox` says so.
+    pub sandbox: Option<Sandbox>,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -73,6 +78,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Called at the named points of a placement.
     pub probe: Option<Probe>,
+    /// Where the sandbox keeps its payments; none: in memory.
+    pub sandbox_file: Option<PathBuf>,
 }
 
 impl App {
@@ -86,6 +93,11 @@ impl App {
         let clock = parts.clock.clone();
         let gateways = Gateways::open(&config.gateways, config.public_url(), secret, clock, Arc::clone(&metrics))
             .map_err(Unavailable)?;
+        let start = || {
+            let (file, clock) = (parts.sandbox_file.as_deref(), parts.clock.clone());
+            Sandbox::start(config.public_url(), secret, config.gateways.timeout_ms, file, clock)
+        };
+        let sandbox = config.gateways.sandbox.then(start).transpose().map_err(Unavailable)?;
         let redis = match config.redis.url.is_empty() {
             true => None,
             false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
@@ -104,6 +116,7 @@ impl App {
             webhooks: Webhooks::start(&config.webhooks, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             gateways: Arc::new(gateways),
+            sandbox,
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),
