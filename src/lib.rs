@@ -13,6 +13,7 @@ pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod jobs;
+pub mod sandbox;
 
 pub mod clock;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod embedded_pg;
 pub mod error;
 pub mod metrics;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::placement::{Engine, Probe};
 use crate::redis_store::Redis;
+use crate::sandbox::Sandbox;
 use crate::service::carts::Carts;
 use crate::service::leases::Leases;
 use crate::service::till::Till;
@@ -61,6 +64,8 @@ pub struct App {
     pub gateways: Arc<Gateways>,
     /// Asks gateways, and takes what they say.
     pub till: Arc<Till>,
+    /// The provider of payments that comes with the service, where `gateways.sandbox` says so.
+    pub sandbox: Option<Sandbox>,
     /// Vouches for customers.
     pub login: Box<dyn Login>,
     /// Signs and verifies bearer tokens.
@@ -80,6 +85,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Called at the named points of a placement.
     pub probe: Option<Probe>,
+    /// Where the sandbox keeps its payments; none: in memory.
+    pub sandbox_file: Option<PathBuf>,
 }
 
 impl App {
@@ -94,6 +101,11 @@ impl App {
         let gateways =
             Gateways::open(&config.gateways, config.public_url(), secret, clock.clone(), Arc::clone(&metrics));
         let gateways = Arc::new(gateways.map_err(Unavailable)?);
+        let start = || {
+            let (file, clock) = (parts.sandbox_file.as_deref(), parts.clock.clone());
+            Sandbox::start(config.public_url(), secret, config.gateways.timeout_ms, file, clock)
+        };
+        let sandbox = config.gateways.sandbox.then(start).transpose().map_err(Unavailable)?;
         let redis = match config.redis.url.is_empty() {
             true => None,
             false => Some(Arc::new(Redis::new(&config.redis, Arc::clone(&metrics))?)),
@@ -132,6 +144,7 @@ impl App {
             leases,
             till,
             gateways,
+            sandbox,
             login: gateway::login(config.login.provider),
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),

@@ -236,7 +236,9 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
     stop.check()?;
     let secret = token_secret(&config)?;
     actix_web::rt::System::new().block_on(async {
-        let app = Data::new(App::new(config, &database.url, &secret, Parts::default()).map_err(Failure::of)?);
+        let sandbox_file = Some(config.data.dir.join("sandbox.jsonl"));
+        let parts = Parts { sandbox_file, ..Parts::default() };
+        let app = Data::new(App::new(config, &database.url, &secret, parts).map_err(Failure::of)?);
         let server = http::serve(app.clone(), listener).map_err(Failure::of)?;
         let handle = server.handle();
         log::info!("Serves http://{}:{} (documentation under /docs)", address.0, address.1);

@@ -17,18 +17,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("redis_store", &["domain", "config", "metrics", "store"]),
     ("error", &["domain", "store"]),
     ("gateway", &["domain", "config", "metrics", "clock"]),
+    ("sandbox", &["domain", "clock"]),
     ("placement", &["domain", "store", "metrics", "error", "config", "clock"]),
     ("service", &["domain", "store", "redis_store", "gateway", "error", "clock", "config", "metrics"]),
     ("events", &["domain", "store", "gateway", "error", "metrics", "clock", "config"]),
     ("jobs", &["service", "store", "gateway", "metrics", "error", "clock", "config", "domain"]),
-    ("http", &["events", "service", "placement", "store", "domain", "gateway", "error", "metrics", "clock", "config"]),
+    (
+        "http",
+        &[
+            "sandbox",
+            "events",
+            "service",
+            "placement",
+            "store",
+            "domain",
+            "gateway",
+            "error",
+            "metrics",
+            "clock",
+            "config",
+        ],
+    ),
 ];
 
 /// Crates that only the named modules may name.
 const AT_HOME: &[(&str, &[&str])] = &[
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
-    ("actix_web", &["http", "main"]),
+    ("actix_web", &["http", "sandbox", "main"]),
     ("utoipa", &["http"]),
     ("prometheus_client", &["metrics"]),
     ("jsonwebtoken", &["http"]),

@@ -200,6 +200,11 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
             .configure(routes)
             .split_for_parts();
         actix
+            .configure(|config| {
+                if let Some(sandbox) = &app.sandbox {
+                    sandbox.mount(config);
+                }
+            })
             .service(web::redirect("/docs", "/docs/"))
             .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document))
             .wrap(from_fn(observe::observe))

@@ -221,7 +221,7 @@ impl TestApp {
         let config =
             Config::from_parts("", variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
         let clock = Clock::at(noon());
-        let parts = Parts { clock: clock.clone(), probe: setup.probe };
+        let parts = Parts { clock: clock.clone(), probe: setup.probe, ..Parts::default() };
         let app = Data::new(App::new(config, &database.url, &[7; 32], parts).unwrap());
         let (sender, receiver) = mpsc::channel();
         let served = app.clone();
