@@ -12,6 +12,7 @@ pub mod client;
 pub mod webhook;
 
 mod addresses;
+mod alipay;
 mod cash;
 mod login;
 mod registry;
@@ -31,7 +32,8 @@ const fn opener(method: PayMethod) -> Opener {
     match method {
         PayMethod::Cash => cash::open,
         PayMethod::Sandbox => sandbox::open,
-        PayMethod::Wechat | PayMethod::Alipay => |opening| Err(opening.notify_url),
+        PayMethod::Alipay => alipay::open,
+        PayMethod::Wechat => |opening| Err(opening.notify_url),
     }
 }
 

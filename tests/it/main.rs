@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
+mod alipay_server;
 mod clients;
 mod harness;
 mod redis_server;
@@ -9,6 +10,7 @@ mod streams;
 
 mod accounts;
 mod addresses;
+mod alipay;
 mod audit;
 mod board;
 mod cart;
