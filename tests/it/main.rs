@@ -26,6 +26,7 @@ mod money;
 mod moves;
 mod optimistic;
 mod orders;
+mod payments;
 mod permissions;
 mod redis_faults;
 mod schema;

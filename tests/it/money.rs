@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use reqwest::StatusCode;
-use rowlock::domain::{MerchantId, PaymentId};
 use rowlock::domain::payment::PaymentState;
+use rowlock::domain::{MerchantId, PaymentId};
 use rowlock::error::Error;
 use rowlock::service::payments::{Confirmation, Settled, confirm};
 use serde_json::{Value, json};

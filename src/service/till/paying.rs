@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{ROUNDS, Till};
-use crate::domain::moves::Actor;
+use crate::domain::moves::{Actor, Move};
 use crate::domain::order::{Order, OrderState};
 use crate::domain::payment::{Channel, PaymentNumber, PaymentState};
 use crate::domain::{CustomerId, MerchantId, OrderId, PaymentId};
@@ -45,10 +45,13 @@ impl Till {
             let merchant = merchants::find(conn, merchant)?.ok_or(Error::NotFound)?;
             Ok::<_, Error>((order, subject, merchant.name.zh))
         })?;
+        if order.state != OrderState::PendingPayment {
+            return Err(Error::IllegalMove { made: Move::Pay, state: order.state });
+        }
         let gateway = self.gateway(merchant, order.pay_method)?;
         let channels = gateway.channels();
         let channel = channel.or(channels.first().copied());
-        let Some(channel) = channel.filter(|channel| channels.contains(channel) || channels.is_empty()) else {
+        let Some(channel) = channel.filter(|channel| channels.contains(channel)) else {
             let offered: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
             let reason = format!("{} is paid by {}", order.pay_method, offered.join(", "));
             return Err(Error::InvalidField { field: "channel", reason });
