@@ -1,7 +1,5 @@
 //! The gateway to Alipay, opened from a file of credentials, against an Alipay of our own.
 
-use std::net::TcpListener;
-
 use chrono::TimeDelta;
 use reqwest::Url;
 use rowlock::domain::money::Money;
@@ -210,11 +208,10 @@ fn what_alipay_has_not_signed_is_not_believed() {
 
 #[test]
 fn what_was_not_delivered_is_sent_again_but_for_refunds() {
-    // A port that nobody listens at: it was given back.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("http://127.0.0.1:{port}/gateway.do");
+    // Nobody listens at port 1, and no other test is given it.
+    let url = "http://127.0.0.1:1/gateway.do";
     let unsent = |ask: &dyn Fn(&dyn Gateway) -> bool| {
-        let opened = open_at(&url);
+        let opened = open_at(url);
         assert!(ask(opened.gateway.as_ref()));
         let labels = GatewayLabels { gateway: "alipay", outcome: "unsent" };
         opened.metrics.gateway_requests.get_or_create(&labels).get()

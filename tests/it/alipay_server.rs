@@ -46,7 +46,7 @@ pub(crate) fn accept(pairs: impl Iterator<Item = (String, String)>) -> BTreeMap<
     let public = STANDARD.decode(text(&vectors()["app"]["public"])).unwrap();
     let signature = STANDARD.decode(sign).unwrap();
     let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public);
-    key.verify_sig(canonical.join("&").as_bytes(), &signature).unwrap();
+    key.verify(canonical.join("&").as_bytes(), &signature).unwrap();
     for (name, value) in
         [("charset", "utf-8"), ("sign_type", "RSA2"), ("version", "1.0"), ("app_id", "2021000000000001")]
     {

@@ -157,3 +157,23 @@ fn verifying_key(key: &str, der: &[u8], ours: &SigningKey) -> Result<VerifyingKe
     }
     VerifyingKey::from_der(der).ok_or_else(|| format!("{key}: it is no RSA key of 2048 bits or more"))
 }
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    /// In both modes: what is commented out is as good as what is not.
+    #[test]
+    fn the_example_is_one_and_keys_are_not_shown() {
+        let example = include_str!("../../../config/gateways.example.toml");
+        let certificates = example.replace("# app_cert", "app_cert").replace("# alipay_", "alipay_");
+        for text in [example.to_owned(), certificates] {
+            let tables: Table = text.parse().expect("TOML");
+            let credentials: Credentials = tables["alipay"]["1"].clone().try_into().expect("credentials");
+            assert_eq!(credentials.base_url, production());
+            assert!(!format!("{credentials:?}").contains("app_private_key"));
+        }
+    }
+}

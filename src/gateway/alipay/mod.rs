@@ -52,9 +52,15 @@ pub(super) fn open(opening: Opening<'_>) -> Result<Box<dyn Gateway>, String> {
 }
 
 impl Alipay {
-    /// Calls a method, once for certain, and again while it does not get there.
-    fn call<T: DeserializeOwned>(&self, api: Api, content: &impl Serialize, sendings: u32) -> Result<T, GatewayError> {
+    /// Calls a method about a payment; again while it does not get there, unless it is a refund.
+    fn call<T: DeserializeOwned>(
+        &self,
+        api: Api,
+        number: PaymentNumber,
+        content: &impl Serialize,
+    ) -> Result<T, GatewayError> {
         let content = json(content);
+        let sendings = if api == Api::Refund { 1 } else { SENDINGS_MAX };
         let mut sent = 1;
         let answer = loop {
             let request = request::call(&self.account, api, &content, &self.notify_url, self.clock.now());
@@ -67,7 +73,7 @@ impl Alipay {
             return Err(GatewayError::Unclear(format!("the answer's status is {}", answer.status)));
         }
         let text = response::verified(&self.account, api, &answer.body)?;
-        response::read(&self.account, &text)
+        response::read(&self.account, number, &text)
     }
 
     fn page(&self, api: Api, trade: &NewTrade<'_>) -> Checkout {
@@ -91,33 +97,33 @@ impl Gateway for Alipay {
             Channel::Page => Ok(self.page(Api::PagePay, &trade)),
             Channel::Wap => Ok(self.page(Api::WapPay, &trade)),
             Channel::MiniProgram => {
-                let created: Created = self.call(Api::Create, &trade, SENDINGS_MAX)?;
+                let created: Created = self.call(Api::Create, charge.number, &trade)?;
                 Ok(Checkout::AlipayMiniProgram { trade_no: created.trade_no(charge.number)? })
             }
             Channel::Qr => {
-                let created: Precreated = self.call(Api::Precreate, &trade, SENDINGS_MAX)?;
+                let created: Precreated = self.call(Api::Precreate, charge.number, &trade)?;
                 Ok(Checkout::Qr { code: created.code(charge.number)? })
             }
         }
     }
 
     fn query(&self, number: PaymentNumber) -> Result<Standing, GatewayError> {
-        match self.call::<Queried>(Api::Query, &Which::of(number), SENDINGS_MAX) {
+        match self.call::<Queried>(Api::Query, number, &Which::of(number)) {
             Err(GatewayError::Refused { code, .. }) if code == response::TRADE_NOT_EXIST => Ok(Standing::Unknown),
             queried => queried?.standing(number),
         }
     }
 
     fn close(&self, number: PaymentNumber) -> Result<(), GatewayError> {
-        self.call::<Closed>(Api::Close, &Which::of(number), SENDINGS_MAX)?.check(number)
+        self.call::<Closed>(Api::Close, number, &Which::of(number))?.check(number)
     }
 
     fn refund(&self, refund: &Refunding<'_>) -> Result<RefundStanding, GatewayError> {
-        self.call::<Refunded>(Api::Refund, &NewRefund::of(refund), 1)?.standing(refund)
+        self.call::<Refunded>(Api::Refund, refund.payment, &NewRefund::of(refund))?.standing(refund)
     }
 
     fn query_refund(&self, refund: &Refunding<'_>) -> Result<RefundStanding, GatewayError> {
-        self.call::<QueriedRefund>(Api::RefundQuery, &WhichRefund::of(refund), SENDINGS_MAX)?.standing(refund)
+        self.call::<QueriedRefund>(Api::RefundQuery, refund.payment, &WhichRefund::of(refund))?.standing(refund)
     }
 
     fn read_notice(&self, envelope: &Envelope<'_>) -> Result<Notice, NoticeError> {

@@ -129,11 +129,15 @@ fn says(fields: &Fields) -> Result<Says, NoticeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::super::vectors::Vectors;
     use super::*;
+
+    static ACCOUNT: LazyLock<Account> = LazyLock::new(|| Vectors::read().account(true));
 
     fn shown(result: &Result<Notice, NoticeError>) -> Value {
         match result {
@@ -209,12 +213,25 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(read(&Vectors::read().account(true), &bytes).is_err());
+            prop_assert!(read(&ACCOUNT, &bytes).is_err());
         }
 
         #[test]
         fn no_form_makes_it_panic(form in "(sign_type=RSA2&)?([a-c%=&+]|sign=|notify_id=|%[0-9A-F]{0,2}){0,40}") {
-            prop_assert!(read(&Vectors::read().account(false), form.as_bytes()).is_err());
+            prop_assert!(read(&ACCOUNT, form.as_bytes()).is_err());
+        }
+
+        /// Not even what Alipay has signed, whatever that may be.
+        #[test]
+        fn no_fields_make_it_panic(
+            values in proptest::collection::vec("[A-Z_]{0,3}|TRADE_(SUCCESS|CLOSED)|[0-9]{1,3}[.][0-9]{0,3}|%[0-9A-F]{2}|[0-9a-f]{32}(-[0-9]{1,12})?", 8),
+        ) {
+            let names = ["out_trade_no", "trade_status", "out_biz_no", "gmt_refund", "refund_fee", "total_amount", "trade_no", "x"];
+            let pairs: Vec<String> = names.iter().zip(&values).map(|(name, value)| format!("{name}={value}")).collect();
+            let fields = Fields::read(pairs.join("&").as_bytes()).expect("no field stands there twice");
+            if let Ok(Says::Paid { receipt, .. }) = says(&fields) {
+                prop_assert!(!receipt.transaction.is_empty());
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::credentials::Account;
 use super::request::Api;
 use crate::domain::money::Money;
+use crate::domain::payment::PaymentNumber;
 use crate::gateway::GatewayError;
 
 /// The trade is not known, which for some ways to pay is so until the customer has opened the page.
@@ -143,20 +144,32 @@ struct Head<'a> {
     sub_code: Cow<'a, str>,
     #[serde(borrow, default)]
     sub_msg: Cow<'a, str>,
-    app_id: Option<String>,
-    seller_id: Option<String>,
+    #[serde(borrow, default)]
+    app_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    seller_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    out_trade_no: Cow<'a, str>,
 }
 
-/// What an answer says, by its code; `text` has been verified.
+/// What an answer about a payment says, by its code; `text` has been verified.
 ///
 /// # Errors
 /// [`GatewayError::Refused`] for the refusals that are known, [`GatewayError::Unclear`] for everything else that is no success.
-pub(super) fn read<T: DeserializeOwned>(account: &Account, text: &str) -> Result<T, GatewayError> {
+pub(super) fn read<T: DeserializeOwned>(
+    account: &Account,
+    number: PaymentNumber,
+    text: &str,
+) -> Result<T, GatewayError> {
     let strange = |error: serde_json::Error| GatewayError::Unclear(format!("the answer is not understood: {error}"));
     let head: Head<'_> = serde_json::from_str(text).map_err(strange)?;
-    let is_ours = |theirs: &Option<String>, ours: &str| theirs.as_ref().is_none_or(|theirs| theirs == ours);
+    // Refusals leave out some of them, or leave them empty.
+    let is_ours = |theirs: &str, ours: &str| theirs.is_empty() || theirs == ours;
     if !is_ours(&head.app_id, &account.app_id) || !is_ours(&head.seller_id, &account.seller_id) {
         return Err(GatewayError::Unclear("the answer is to another application or seller".to_owned()));
+    }
+    if !is_ours(&head.out_trade_no, &number.to_string()) {
+        return Err(GatewayError::Unclear("the answer is about another payment".to_owned()));
     }
     match head.code.as_ref() {
         "10000" => serde_json::from_str(text).map_err(strange),
@@ -181,14 +194,26 @@ impl<'de> Deserialize<'de> for Yuan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
     use serde_json::Value;
+    use uuid::Uuid;
 
     use super::super::vectors::Vectors;
     use super::*;
+    use crate::domain::PaymentId;
+
+    static ACCOUNT: LazyLock<Account> = LazyLock::new(|| Vectors::read().account(true));
+
+    fn number() -> PaymentNumber {
+        Vectors::read().number.parse().expect("a number")
+    }
 
     fn refused(code: &str) -> String {
-        format!(r#"{{"code":"40004","msg":"Business Failed","sub_code":"{code}","sub_msg":"why"}}"#)
+        format!(
+            r#"{{"code":"40004","msg":"Business Failed","sub_code":"{code}","sub_msg":"why","out_trade_no":"","refund_fee":"0.00"}}"#
+        )
     }
 
     #[test]
@@ -225,7 +250,7 @@ mod tests {
         let account = Vectors::read().account(false);
         for code in REFUSALS {
             let expected = GatewayError::Refused { code: (*code).to_owned(), message: "why".to_owned() };
-            assert_eq!(read::<Value>(&account, &refused(code)), Err(expected));
+            assert_eq!(read::<Value>(&account, number(), &refused(code)), Err(expected));
         }
         for unclear in [
             &refused("ACQ.SYSTEM_ERROR"),
@@ -244,13 +269,19 @@ mod tests {
             r#"{"code":"10000","app_id":"2021000000000002"}"#,
             r#"{"code":"10000","seller_id":"2088000000000002"}"#,
             r#"{"code":"40004","sub_code":"ACQ.TRADE_NOT_EXIST","seller_id":"2088000000000002"}"#,
+            r#"{"code":"40004","sub_code":"ACQ.TRADE_NOT_EXIST","out_trade_no":"019300000000700080000000000000ac"}"#,
+            r#"{"code":"10000","out_trade_no":"019300000000700080000000000000ac"}"#,
         ] {
-            let answer = read::<Value>(&account, unclear);
+            let answer = read::<Value>(&account, number(), unclear);
             assert!(matches!(answer, Err(GatewayError::Unclear(_))), "{unclear} {answer:?}");
         }
         assert!(
-            read::<Value>(&account, r#"{"code":"10000","app_id":"2021000000000001","seller_id":"2088000000000001"}"#)
-                .is_ok()
+            read::<Value>(
+                &account,
+                number(),
+                r#"{"code":"10000","app_id":"2021000000000001","seller_id":"2088000000000001"}"#
+            )
+            .is_ok()
         );
     }
 
@@ -267,16 +298,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let account = Vectors::read().account(true);
-            prop_assert!(verified(&account, Api::Query, &bytes).is_err());
+            prop_assert!(verified(&ACCOUNT, Api::Query, &bytes).is_err());
         }
 
         #[test]
         fn no_text_makes_it_panic(text in r#"[{}\[\]",:\\ a-c/u0-9]{0,60}"#) {
-            let account = Vectors::read().account(false);
             let body = format!(r#"{{"alipay_trade_query_response":{text},"sign":"AAAA"}}"#);
-            prop_assert!(verified(&account, Api::Query, body.as_bytes()).is_err());
-            prop_assert!(read::<Value>(&account, &text).is_err());
+            prop_assert!(verified(&ACCOUNT, Api::Query, body.as_bytes()).is_err());
+            prop_assert!(read::<Value>(&ACCOUNT, PaymentNumber(PaymentId(Uuid::nil())), &text).is_err());
         }
 
         /// Whatever object is signed comes out as it went in, by its bytes.
