@@ -4,6 +4,7 @@
 
 mod clients;
 mod harness;
+mod providers;
 mod redis_server;
 mod streams;
 
@@ -26,6 +27,8 @@ mod optimistic;
 mod orders;
 mod permissions;
 mod redis_faults;
+mod sandbox;
+mod sandbox_notices;
 mod schema;
 mod settings;
 mod sharding;
