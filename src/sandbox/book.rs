@@ -407,3 +407,45 @@ impl Book {
 fn is_url(text: &str) -> bool {
     text.len() <= 255 && reqwest::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_233_600, 0).expect("a time")
+    }
+
+    fn terms(number: usize, now: DateTime<Utc>) -> Terms {
+        Terms {
+            merchant: MerchantId(1),
+            number: format!("number-{number}"),
+            amount: Money::from_fen(500),
+            description: "dumplings".to_owned(),
+            channel: "page".to_owned(),
+            payer: None,
+            notify_url: "http://127.0.0.1:9/".to_owned(),
+            expires_at: now + TimeDelta::minutes(15),
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_no_more_than_so_much_is_kept() {
+        let mut book = Book::default();
+        for number in 0..PAYMENTS_MAX {
+            book.announce(terms(number, noon()), noon()).expect("room");
+        }
+        let next = terms(PAYMENTS_MAX, noon());
+        assert_eq!(book.announce(next.clone(), noon()), Err(Refusal::FREQUENCY_LIMITED), "all are open");
+        book.pay("number-7", Manner::default(), noon()).expect("open");
+        book.announce(next.clone(), noon()).expect("room where one has ended");
+        assert_eq!(book.payment("number-7"), Err(Refusal::ORDER_NOT_EXIST));
+        assert_eq!(book.all().count(), PAYMENTS_MAX);
+
+        let later = noon() + TimeDelta::minutes(16) + KEPT;
+        book.announce(terms(0, later), later).expect_err("the same number with another deadline");
+        book.announce(terms(PAYMENTS_MAX + 1, later), later).expect("room");
+        assert_eq!(book.all().count(), 1);
+        book.announce(terms(0, later), later).expect("it is forgotten");
+    }
+}

@@ -86,3 +86,67 @@ fn read(lines: impl BufRead) -> io::Result<Vec<Payment>> {
     }
     Ok(payments)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::super::book::{Manner, PaymentState, Terms};
+    use super::*;
+    use crate::domain::MerchantId;
+    use crate::domain::money::Money;
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_233_600, 0).expect("a time")
+    }
+
+    fn announce(book: &mut Book, number: &str) {
+        let terms = Terms {
+            merchant: MerchantId(1),
+            number: number.to_owned(),
+            amount: Money::from_fen(500),
+            description: "dumplings".to_owned(),
+            channel: "page".to_owned(),
+            payer: None,
+            notify_url: "http://127.0.0.1:9/".to_owned(),
+            expires_at: noon() + TimeDelta::minutes(15),
+        };
+        book.announce(terms, noon()).expect("fine terms");
+    }
+
+    fn write(journal: &mut Journal, book: &Book, number: &str) {
+        journal.write(book, book.payment(number).expect("announced")).expect("a disk with room");
+    }
+
+    #[test]
+    fn the_last_line_counts_and_a_torn_one_does_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("sandbox.jsonl");
+        let (mut journal, mut book) = Journal::open(&path).expect("a new file");
+        for number in ["first-1", "second-2"] {
+            announce(&mut book, number);
+            write(&mut journal, &book, number);
+        }
+        book.pay("first-1", Manner::default(), noon()).expect("open");
+        write(&mut journal, &book, "first-1");
+        drop(journal);
+
+        let (mut journal, again) = Journal::open(&path).expect("what was written");
+        assert_eq!(again.all().collect::<Vec<_>>(), book.all().collect::<Vec<_>>());
+        assert_eq!(again.payment("first-1").expect("known").state(noon()), PaymentState::Paid);
+        assert_eq!(fs::read_to_string(&path).expect("written").lines().count(), 2, "old lines are gone");
+
+        write(&mut journal, &again, "second-2");
+        drop(journal);
+        let file = OpenOptions::new().write(true).open(&path).expect("there");
+        let length = file.metadata().expect("there").len();
+        file.set_len(length - 5).expect("cut");
+        let (mut journal, again) = Journal::open(&path).expect("all but the torn line");
+        assert_eq!(again.all().collect::<Vec<_>>(), book.all().collect::<Vec<_>>());
+        for _ in 0..LINES_MAX {
+            write(&mut journal, &again, "second-2");
+        }
+        let lines = fs::read_to_string(&path).expect("written").lines().count();
+        assert!(lines < LINES_MAX / 2, "{lines} lines for two payments");
+    }
+}

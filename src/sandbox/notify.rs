@@ -115,7 +115,7 @@ async fn work(keys: Arc<Keys>, clock: Clock, mut notices: mpsc::Receiver<Outgoin
         {
             let due = waiting.remove(place);
             let (keys, clock, client) = (Arc::clone(&keys), clock.clone(), client.clone());
-            flights.spawn(async move { (attempt(&keys, &clock, &client, &due).await, due) });
+            flights.spawn(async move { (attempt(&keys, &clock, &client, &due).await, now, due) });
         }
         let next = waiting.iter().map(|due| due.at).chain(held.iter().map(|(until, _)| *until)).min();
         tokio::select! {
@@ -131,12 +131,12 @@ async fn work(keys: Arc<Keys>, clock: Clock, mut notices: mpsc::Receiver<Outgoin
                 }
             },
             Some(flown) = flights.join_next() => {
-                let Ok((is_taken, mut due)) = flown else { continue };
+                let Ok((is_taken, sent_at, mut due)) = flown else { continue };
                 if let Some(notice) = due.then.take() {
                     waiting.push(Due { at: clock.now(), attempt: 0, notice, then: None });
                 }
                 if !is_taken {
-                    retry(&mut waiting, due, clock.now());
+                    retry(&mut waiting, due, sent_at);
                 }
             },
             () = nap(&clock, next, now) => {}
@@ -144,9 +144,9 @@ async fn work(keys: Arc<Keys>, clock: Clock, mut notices: mpsc::Receiver<Outgoin
     }
 }
 
-fn retry(waiting: &mut Vec<Due>, due: Due, now: DateTime<Utc>) {
+fn retry(waiting: &mut Vec<Due>, due: Due, sent_at: DateTime<Utc>) {
     match WAITS.get(due.attempt) {
-        Some(wait) => waiting.push(Due { at: now + TimeDelta::seconds(*wait), attempt: due.attempt + 1, ..due }),
+        Some(wait) => waiting.push(Due { at: sent_at + TimeDelta::seconds(*wait), attempt: due.attempt + 1, ..due }),
         None => log::warn!("The sandbox gives a notice up: {} does not take it", due.notice.url),
     }
 }

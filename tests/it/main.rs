@@ -5,6 +5,7 @@
 mod alipay_server;
 mod clients;
 mod harness;
+mod providers;
 mod redis_server;
 mod streams;
 
@@ -29,6 +30,8 @@ mod orders;
 mod payments;
 mod permissions;
 mod redis_faults;
+mod sandbox;
+mod sandbox_notices;
 mod schema;
 mod settings;
 mod sharding;
