@@ -4,6 +4,7 @@
 
 mod clients;
 mod harness;
+mod lease_keepers;
 mod redis_server;
 mod streams;
 
@@ -19,6 +20,8 @@ mod events;
 mod faults;
 mod http;
 mod lanes;
+mod lease_faults;
+mod leases;
 mod menu;
 mod money;
 mod moves;
