@@ -6,6 +6,7 @@ mod alipay_server;
 mod clients;
 mod harness;
 mod providers;
+mod lease_keepers;
 mod redis_server;
 mod streams;
 
@@ -22,6 +23,8 @@ mod events;
 mod faults;
 mod http;
 mod lanes;
+mod lease_faults;
+mod leases;
 mod menu;
 mod money;
 mod moves;
