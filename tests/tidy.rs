@@ -34,7 +34,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["http"]),
     ("nix", &["embedded_pg"]),
     ("redis", &["redis_store"]),
-    ("csv", &["http"]),
+    ("csv", &["http", "gateway"]),
+    ("encoding_rs", &["gateway"]),
 ];
 
 /// What stands nowhere in `src`, where it may stand, and what to use instead.
