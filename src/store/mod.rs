@@ -8,6 +8,7 @@
 //! * No function here reads the clock or makes an id.
 
 pub mod audit;
+pub mod bills;
 pub mod board;
 pub mod carts;
 pub mod catalog;
