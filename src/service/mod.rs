@@ -8,6 +8,7 @@ pub mod once;
 pub mod orders;
 pub mod payments;
 pub mod people;
+pub mod reconcile;
 pub mod settings;
 pub mod staff;
 pub mod stock;
