@@ -5,6 +5,15 @@
 //! cluster. A second signal does not wait for the accepted ones. Whatever fails is one sentence on standard error and a
 //! non-zero exit.
 
+/// Prints a line. Whoever closes the pipe has seen enough.
+macro_rules! say {
+    ($($arguments:tt)*) => {
+        let _ = writeln!(std::io::stdout(), $($arguments)*);
+    };
+}
+
+mod commands;
+
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -23,7 +32,7 @@ use rowlock::domain::MerchantId;
 use rowlock::domain::staff::Role;
 use rowlock::embedded_pg::{Cluster, ClusterError, Options};
 use rowlock::error::Error;
-use rowlock::store::{self, audit, merchants, migrations};
+use rowlock::store::{self, merchants, migrations};
 use rowlock::{App, Parts, http, service};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -50,7 +59,8 @@ Examples:
   rowlock serve                      A demo restaurant on http://localhost:8080
   DATABASE_URL=postgres://rowlock@db/rowlock ROWLOCK_AUTH_TOKEN_SECRET=… rowlock serve
   rowlock staff --merchant 1 --login owner --role owner   The first owner of a restaurant of your own
-  rowlock audit && echo consistent   Hold every promise against the database";
+  rowlock audit && echo consistent   Hold every promise against the database
+  rowlock reconcile --date 2026-11-20 --merchant 1 --gateway wechat --bill FILE";
 
 #[derive(Subcommand)]
 enum Command {
@@ -89,17 +99,14 @@ enum Command {
     ///
     /// Exits 0 when there is none, 1 when there are some, 2 when the audit itself could not run. Safe under load.
     Audit,
+    /// Hold a provider's bill of a day against the books; list each payment and refund that differs.
+    ///
+    /// Exits 0 when nothing differs, 1 when something does, 2 when the bill or the database could not be read. Changes nothing.
+    Reconcile(commands::Reconcile),
     /// Print the OpenAPI document.
     Openapi,
     /// Check the configuration and print it, without secrets.
     CheckConfig,
-}
-
-/// Prints a line. Whoever closes the pipe has seen enough.
-macro_rules! say {
-    ($($arguments:tt)*) => {
-        let _ = writeln!(std::io::stdout(), $($arguments)*);
-    };
 }
 
 /// What ends the command early: one sentence.
@@ -142,9 +149,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate(&config, &stop),
         Command::Seed { goods } => seed(&config, *goods, &stop),
         Command::Staff { merchant, login, role, password_stdin } => {
-            add_staff(&config, MerchantId(*merchant), login, *role, *password_stdin, &stop)
+            commands::staff(&config, MerchantId(*merchant), login, *role, *password_stdin, &stop)
         }
-        Command::Audit => run_audit(&config, &stop),
+        Command::Audit => commands::audit(&config, &stop),
+        Command::Reconcile(wanted) => commands::reconcile(&config, wanted, &stop),
         Command::CheckConfig | Command::Openapi => unreachable!("needs no database"),
     }
 }
@@ -382,79 +390,4 @@ fn seed(config: &Config, goods: Option<u32>, stop: &Stop) -> Result<ExitCode, Fa
     say!("added merchant {id}");
     log::info!("It has no staff: rowlock staff --merchant {id} --login owner --role owner adds its owner");
     Ok(ExitCode::SUCCESS)
-}
-
-fn add_staff(
-    config: &Config,
-    merchant: MerchantId,
-    login: &str,
-    role: Role,
-    password_stdin: bool,
-    stop: &Stop,
-) -> Result<ExitCode, Failure> {
-    let login = login.trim();
-    if !(1..=50).contains(&login.chars().count()) || login.chars().any(char::is_control) {
-        return Err(Failure("a login has 1 to 50 characters, none of them a control character".to_owned()));
-    }
-    let password = if password_stdin { read_password()? } else { made_up_password()? };
-    let hash = service::staff::hash(&password).map_err(Failure::of)?;
-    let database = Database::join(config)?;
-    stop.check()?;
-    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
-    require_migrated(&mut conn)?;
-    drop(conn);
-    let store = store::Store::connect(&database.url, &config.database, Arc::default()).map_err(unreachable_database)?;
-    let now = Clock::System.now();
-    let done = store.write(merchant, |tx| service::staff::add_or_reset(tx, login, &hash, role, now));
-    let (member, is_new) = done.map_err(|error| match error {
-        Error::NotFound => Failure(format!("there is no merchant {merchant}")),
-        other => Failure::of(other),
-    })?;
-    say!("{} {} {login} of merchant {merchant}", if is_new { "added" } else { "reset" }, member.role);
-    if !password_stdin {
-        say!("password: {password}");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read_password() -> Result<String, Failure> {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(Failure::of)?;
-    let password = line.trim_end_matches(['\r', '\n']).to_owned();
-    let chars = service::staff::PASSWORD_CHARS;
-    if chars.contains(&password.chars().count()) {
-        return Ok(password);
-    }
-    Err(Failure(format!("a password has {} to {} characters", chars.start(), chars.end())))
-}
-
-/// Eighty random bits, in letters that are not mistaken for each other.
-fn made_up_password() -> Result<String, Failure> {
-    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure("the system gives no random bytes".to_owned()))?;
-    Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
-}
-
-fn run_audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
-    if config.database.url.is_empty() && !Cluster::exists(&options(config)).map_err(Failure::of)? {
-        return Err(Failure(format!("there is no cluster in {}: nothing to audit", config.data.dir.display())));
-    }
-    let database = Database::join(config)?;
-    stop.check()?;
-    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
-    require_migrated(&mut conn)?;
-    let mut violations = 0;
-    for (check, found) in audit::run(&mut conn).map_err(Failure::of)? {
-        say!("{:9} {:31} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
-        for violation in found.iter().take(audit::NAMED_MAX) {
-            say!("          merchant {} {}: {}", violation.merchant_id, violation.item, violation.finding);
-        }
-        if found.len() > audit::NAMED_MAX {
-            say!("          … and more");
-        }
-        violations += found.len();
-    }
-    say!("audit: {} checks, {violations} violations", audit::CHECKS.len());
-    Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

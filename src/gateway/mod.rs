@@ -8,6 +8,7 @@
 //!
 //! A gateway is added by a file with an [`Opener`], a name in [`PayMethod`], and a line in [`opener`].
 
+pub mod bill;
 pub mod client;
 pub mod webhook;
 

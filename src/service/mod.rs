@@ -10,6 +10,7 @@ pub mod orders;
 pub mod payments;
 pub mod people;
 pub mod refunds;
+pub mod reconcile;
 pub mod settings;
 pub mod staff;
 pub mod stock;

@@ -9,6 +9,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod bills;
 pub mod board;
 pub mod carts;
 pub mod catalog;
