@@ -86,6 +86,7 @@ impl App {
         let clock = parts.clock.clone();
         let gateways = Gateways::open(&config.gateways, config.public_url(), secret, clock, Arc::clone(&metrics))
             .map_err(Unavailable)?;
+        let login = gateway::login(config.login.provider, &config.gateways, &gateways).map_err(Unavailable)?;
         let redis = match config.redis.url.is_empty() {
             true => None,
             false => Some(Redis::new(&config.redis, Arc::clone(&metrics))?),
@@ -104,7 +105,7 @@ impl App {
             webhooks: Webhooks::start(&config.webhooks, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             jobs: Jobs::start(&config, Arc::clone(&store), Arc::clone(&metrics), parts.clock.clone()),
             gateways: Arc::new(gateways),
-            login: gateway::login(config.login.provider),
+            login,
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),
             clock: parts.clock,

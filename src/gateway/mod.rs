@@ -16,6 +16,7 @@ mod cash;
 mod login;
 mod registry;
 mod sandbox;
+mod wechat;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -31,7 +32,8 @@ const fn opener(method: PayMethod) -> Opener {
     match method {
         PayMethod::Cash => cash::open,
         PayMethod::Sandbox => sandbox::open,
-        PayMethod::Wechat | PayMethod::Alipay => |opening| Err(opening.notify_url),
+        PayMethod::Wechat => wechat::open,
+        PayMethod::Alipay => |opening| Err(opening.notify_url),
     }
 }
 

@@ -6,6 +6,7 @@ mod clients;
 mod harness;
 mod redis_server;
 mod streams;
+mod wechat_mock;
 
 mod accounts;
 mod addresses;
@@ -35,3 +36,4 @@ mod stock;
 mod timers;
 mod twins;
 mod webhooks;
+mod wechat;
