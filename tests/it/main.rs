@@ -37,3 +37,5 @@ mod timers;
 mod twins;
 mod webhooks;
 mod wechat;
+mod wechat_keys;
+mod wechat_login;

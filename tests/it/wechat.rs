@@ -1,4 +1,4 @@
-//! WeChat Pay and WeChat's login, against a server that plays them.
+//! Payments by WeChat, against a server that plays WeChat Pay.
 
 use std::fmt::Debug;
 use std::fs;
@@ -10,7 +10,6 @@ use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
-use reqwest::Method;
 use rowlock::clock::Clock;
 use rowlock::config::Config;
 use rowlock::domain::money::Money;
@@ -18,32 +17,29 @@ use rowlock::domain::order::PayMethod;
 use rowlock::domain::payment::{Channel, PaymentNumber, RefundNumber};
 use rowlock::domain::{MerchantId, PaymentId, RefundId};
 use rowlock::gateway::{
-    Charge, Checkout, Envelope, Gateway, GatewayError, Gateways, NoticeError, Receipt, RefundStanding, Refunding, Says,
-    Standing,
+    Charge, Checkout, Gateway, GatewayError, Gateways, Receipt, RefundStanding, Refunding, Standing,
 };
 use rowlock::metrics::Metrics;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clients::Answer;
-use crate::harness::{Setup, TestApp, noon, words};
-use crate::wechat_mock::{By, Provider, Received, Reply, certificates, error, good, signed, vector, vectors};
+use crate::harness::noon;
+use crate::wechat_mock::{By, Provider, Received, Reply, error, good, vector};
 
 const PAYMENT: &str = "019300000000700080000000000000ab";
 const REFUND: &str = "019300000000700080000000000000cd";
-const OWN_KEY: &str = "public_key_id = '@public_key_id'\npublic_key = '''@platform_public_key'''\n";
-const CERTIFICATES: &str = "platform_certificates = true\n";
+pub(crate) const OWN_KEY: &str = "public_key_id = '@public_key_id'\npublic_key = '''@platform_public_key'''\n";
 
 /// An account at a provider that is played.
-struct Account {
-    clock: Clock,
-    provider: Provider,
-    gateway: Arc<dyn Gateway>,
+pub(crate) struct Account {
+    pub(crate) clock: Clock,
+    pub(crate) provider: Provider,
+    pub(crate) gateway: Arc<dyn Gateway>,
     _dir: tempfile::TempDir,
 }
 
 /// Writes the credentials of shop 1 into a folder, and returns the file.
-fn credentials(dir: &Path, provider_url: &str, more: &str) -> String {
+pub(crate) fn credentials(dir: &Path, provider_url: &str, more: &str) -> String {
     let table = format!(
         "[wechat.1]\napp_id = '@app_id'\nmch_id = '@mch_id'\nserial_no = '@serial_no'\napi_v3_key = '@api_v3_key'\n\
          private_key = '''@private_key'''\nbase_url = '{provider_url}'\nlogin_url = '{provider_url}'\n{more}"
@@ -61,7 +57,7 @@ impl Account {
         Self::with(OWN_KEY)
     }
 
-    fn with(more: &str) -> Self {
+    pub(crate) fn with(more: &str) -> Self {
         let clock = Clock::at(noon());
         let provider = Provider::start(&clock);
         let url = provider.url.clone();
@@ -82,18 +78,18 @@ impl Account {
     }
 
     /// The paths of what `call` asks when it is answered so, and what becomes of it.
-    fn answered<T>(&self, replies: &[Reply], call: impl FnOnce(&dyn Gateway) -> T) -> (T, Vec<Received>) {
+    pub(crate) fn answered<T>(&self, replies: &[Reply], call: impl FnOnce(&dyn Gateway) -> T) -> (T, Vec<Received>) {
         self.provider.will(replies.to_vec());
         let result = call(&*self.gateway);
         (result, self.provider.received())
     }
 }
 
-fn number() -> PaymentNumber {
+pub(crate) fn number() -> PaymentNumber {
     PaymentNumber(PaymentId(Uuid::parse_str(PAYMENT).unwrap()))
 }
 
-fn charge() -> Charge<'static> {
+pub(crate) fn charge() -> Charge<'static> {
     Charge {
         number: number(),
         amount: "19.80".parse().unwrap(),
@@ -115,12 +111,12 @@ fn refunding() -> Refunding<'static> {
     }
 }
 
-fn prepay() -> Value {
+pub(crate) fn prepay() -> Value {
     json!({ "prepay_id": "wx201410272009395522657a690389285100" })
 }
 
 /// A query's answer, with some fields replaced.
-fn transaction(changes: Value) -> Value {
+pub(crate) fn transaction(changes: Value) -> Value {
     let mut body = json!({
         "appid": vector("app_id"), "mchid": vector("mch_id"), "out_trade_no": PAYMENT, "trade_type": "JSAPI",
         "trade_state": "SUCCESS", "transaction_id": "42000001", "payer": { "openid": "oUpF8u" },
@@ -141,12 +137,12 @@ fn refund(changes: Value) -> Value {
     body
 }
 
-fn paid() -> Standing {
+pub(crate) fn paid() -> Standing {
     Standing::Paid(Receipt { transaction: "42000001".to_owned(), amount: Money::from_fen(1980) })
 }
 
 /// One word for how a call ended.
-fn word<T: Debug>(result: &Result<T, GatewayError>) -> String {
+pub(crate) fn word<T: Debug>(result: &Result<T, GatewayError>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
         Err(GatewayError::Unsent(_)) => "unsent".to_owned(),
@@ -409,176 +405,4 @@ fn another_host_is_tried_when_the_first_is_not_reached() {
     let account = Account::at(clock.clone(), Provider::start(&clock), nobody, OWN_KEY);
     assert_eq!(word(&account.gateway.create(&charge())), "unsent");
     assert_eq!(word(&account.gateway.refund(&refunding())), "unsent");
-}
-
-/// A notice of the vectors' transaction.
-fn notice(account: &Account, by: By) -> Result<Says, NoticeError> {
-    let body = vectors()["notice"]["body"].as_str().unwrap();
-    let headers = signed(by, body, account.clock.now().timestamp());
-    let find =
-        |name: &str| headers.iter().find(|(known, _)| known.to_lowercase() == name).map(|(_, value)| value.as_str());
-    let envelope = Envelope { header: &find, body: body.as_bytes() };
-    account.gateway.read_notice(&envelope).map(|notice| notice.says)
-}
-
-#[test]
-fn certificates_are_fetched_when_they_are_needed() {
-    let account = Account::with(CERTIFICATES);
-    let answer = || Reply::Signed(By::Certificate(0), 200, transaction(json!({})).to_string());
-    let query = |paths: usize| {
-        let (result, asked) = account.answered(&[answer()], |gateway| gateway.query(number()));
-        assert_eq!(result, Ok(paid()));
-        assert_eq!(asked.len(), paths, "{asked:?}");
-    };
-    query(2);
-    query(1);
-    account.clock.advance(TimeDelta::hours(12) - TimeDelta::seconds(1));
-    query(1);
-    account.clock.advance(TimeDelta::seconds(1));
-    query(2);
-    // The list cannot be had: the old certificates do, and nobody asks again for a minute.
-    account.provider.lists(Reply::Unsigned(500, String::new()));
-    account.clock.advance(TimeDelta::hours(12));
-    query(2);
-    query(1);
-    account.clock.advance(TimeDelta::minutes(1));
-    query(2);
-    account.provider.lists(certificates(&[0], By::Certificate(0)));
-    account.clock.advance(TimeDelta::minutes(1));
-    query(2);
-    // A new key: found by its serial, at most once a minute.
-    let unknown = Err(NoticeError::Unverified("it was signed with a key that is not known"));
-    assert_eq!(notice(&account, By::Certificate(1)), unknown);
-    assert_eq!(account.provider.paths().len(), 0, "it was asked for less than a minute ago");
-    account.clock.advance(TimeDelta::minutes(1));
-    for _ in 0..5 {
-        assert_eq!(notice(&account, By::Certificate(1)), unknown);
-    }
-    assert_eq!(account.provider.paths(), ["/v3/certificates"]);
-    account.provider.lists(certificates(&[0, 1], By::Certificate(1)));
-    account.clock.advance(TimeDelta::minutes(1));
-    for by in [By::Certificate(1), By::Certificate(0)] {
-        assert!(matches!(notice(&account, by), Ok(Says::Paid { .. })), "{by:?}");
-    }
-    assert_eq!(account.provider.paths(), ["/v3/certificates"]);
-    // What names a public key is in no list.
-    account.clock.advance(TimeDelta::minutes(1));
-    assert_eq!(notice(&account, By::PublicKey), unknown);
-    assert_eq!(notice(&account, By::Impostor), Err(NoticeError::Unverified("its signature is false")));
-    assert_eq!(account.provider.paths().len(), 0);
-}
-
-#[test]
-fn without_certificates_nothing_is_asked() {
-    let Reply::Signed(_, _, list) = certificates(&[0], By::Certificate(0)) else { panic!("it is signed") };
-    for bad in [
-        Reply::Unsigned(200, list.clone()),
-        certificates(&[0], By::Impostor),
-        certificates(&[0], By::Certificate(1)),
-        certificates(&[0], By::PublicKey),
-        Reply::Unsigned(200, "{}".to_owned()),
-        Reply::Signed(By::Certificate(0), 200, list.replace("\"certificate\"", "\"other\"")),
-        Reply::Reset,
-    ] {
-        let account = Account::with(CERTIFICATES);
-        account.provider.lists(bad.clone());
-        let (result, asked) = account.answered(&[good(200, &prepay())], |gateway| gateway.create(&charge()));
-        assert_eq!(word(&result), "unsent", "{bad:?}");
-        assert!(asked.iter().all(|asked| asked.path == "/v3/certificates"), "{asked:?}");
-    }
-    // A certificate that has run out vouches for nothing.
-    let account = Account::with(CERTIFICATES);
-    account.provider.lists(Reply::Signed(By::Certificate(0), 200, list.replace("2030-01-01", "2026-11-22")));
-    assert!(notice(&account, By::Certificate(0)).is_ok());
-    account.clock.advance(TimeDelta::days(1));
-    let unknown = Err(NoticeError::Unverified("it was signed with a key that is not known"));
-    assert_eq!(notice(&account, By::Certificate(0)), unknown);
-}
-
-#[test]
-fn both_kinds_of_keys_are_known_while_an_account_moves() {
-    let account = Account::with(&format!("{OWN_KEY}{CERTIFICATES}"));
-    account.provider.lists(certificates(&[0], By::PublicKey));
-    for by in [By::PublicKey, By::Certificate(0)] {
-        let reply = Reply::Signed(by, 200, transaction(json!({})).to_string());
-        let (result, _) = account.answered(&[reply], |gateway| gateway.query(number()));
-        assert_eq!(result, Ok(paid()), "{by:?}");
-        assert!(matches!(notice(&account, by), Ok(Says::Paid { .. })), "{by:?}");
-    }
-    // With a public key, the lack of certificates is no reason to stop.
-    let account = Account::with(&format!("{OWN_KEY}{CERTIFICATES}"));
-    account.provider.lists(Reply::Unsigned(500, String::new()));
-    let (result, _) = account.answered(&[good(200, &transaction(json!({})))], |gateway| gateway.query(number()));
-    assert_eq!(result, Ok(paid()));
-}
-
-fn login_variables(file: String) -> Vec<(&'static str, &'static str)> {
-    vec![
-        ("ROWLOCK_LOGIN_PROVIDER", "wechat"),
-        ("ROWLOCK_GATEWAYS_FILE", file.leak()),
-        ("ROWLOCK_GATEWAYS_TIMEOUT_MS", "2000"),
-    ]
-}
-
-#[actix_web::test]
-async fn customers_log_in_by_wechat() {
-    let clock = Clock::at(noon());
-    let provider = Provider::start(&clock);
-    let dir = tempfile::tempdir().unwrap();
-    let file = credentials(dir.path(), &provider.url, &format!("{OWN_KEY}app_secret = 'geheim&1'\n"));
-    let app = TestApp::with(Setup { variables: login_variables(file), ..Setup::default() });
-    let log_in = async |merchant: i64, code: &str, reply: &str| {
-        provider.will([Reply::Unsigned(200, reply.to_owned())]);
-        let path = format!("/v1/merchants/{merchant}/sessions");
-        Answer::of(app.request(Method::POST, &path).json(&json!({ "code": code }))).await
-    };
-    let somebody =
-        r#"{"openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o","session_key":"tiihtNczf5v6AKRyjwEUhQ==","unionid":"u"}"#;
-    let session = log_in(1, "a b&c=d", somebody).await;
-    assert_eq!(session.status, 201, "{}", session.text);
-    assert!(!session.text.contains("tiihtNczf5v6AKRyjwEUhQ"), "{}", session.text);
-    let expected = format!(
-        "/sns/jscode2session?appid={}&secret=geheim%261&js_code=a+b%26c%3Dd&grant_type=authorization_code",
-        vector("app_id")
-    );
-    assert_eq!(provider.paths(), [expected]);
-    let again = log_in(1, "other", somebody).await;
-    assert_eq!(again.json()["customer_id"], session.json()["customer_id"], "the same customer");
-    let customers = words(&mut app.conn(), "SELECT provider || ' ' || subject AS value FROM customers");
-    assert_eq!(customers, ["wechat oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"]);
-    provider.received();
-    for (reply, status, code) in [
-        (r#"{"errcode":40029,"errmsg":"invalid code"}"#, 401, "login_refused"),
-        (r#"{"errcode":40163,"errmsg":"code been used"}"#, 401, "login_refused"),
-        (r#"{"errcode":-1,"errmsg":"system error"}"#, 503, "unavailable"),
-        (r#"{"errcode":45011,"errmsg":"quota"}"#, 503, "unavailable"),
-        (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, 503, "unavailable"),
-        ("{}", 503, "unavailable"),
-        ("<html>", 503, "unavailable"),
-    ] {
-        let answer = log_in(1, "code", reply).await;
-        assert_eq!(answer.refusal(), (status, code.into()), "{reply}: {}", answer.text);
-        assert!(!answer.text.contains("geheim") && !answer.text.contains("errcode"), "{}", answer.text);
-    }
-    assert_eq!(provider.received().len(), 7, "a code is good once: nothing is asked again");
-    let answer = log_in(2, "code", somebody).await;
-    assert_eq!(answer.refusal(), (503, "unavailable".into()), "shop 2 has no mini-program");
-    assert_eq!(provider.received().len(), 0);
-}
-
-#[test]
-fn logins_without_credentials_are_an_error_at_the_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = credentials(dir.path(), "http://127.0.0.1:1", OWN_KEY);
-    let login = |file: &str| {
-        let variables = [("ROWLOCK_GATEWAYS_FILE", file), ("ROWLOCK_LOGIN_PROVIDER", "wechat")];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let config = Config::from_parts("", variables).unwrap();
-        let metrics = Arc::new(Metrics::default());
-        let gateways =
-            Gateways::open(&config.gateways, config.public_url(), &[7; 32], Clock::default(), metrics).unwrap();
-        rowlock::gateway::login(config.login.provider, &config.gateways, &gateways).map(|_| ()).unwrap_err()
-    };
-    assert_eq!(login(&file), "wechat.1: app_secret is missing, which login.provider = \"wechat\" needs");
-    assert_eq!(login(""), "login.provider is wechat, and gateways.file has no [wechat.<merchant>]");
 }
