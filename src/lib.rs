@@ -106,6 +106,7 @@ impl App {
             Sandbox::start(config.public_url(), secret, config.gateways.timeout_ms, file, clock)
         };
         let sandbox = config.gateways.sandbox.then(start).transpose().map_err(Unavailable)?;
+        let login = gateway::login(config.login.provider, &config.gateways, &gateways).map_err(Unavailable)?;
         let redis = match config.redis.url.is_empty() {
             true => None,
             false => Some(Arc::new(Redis::new(&config.redis, Arc::clone(&metrics))?)),
@@ -145,7 +146,7 @@ impl App {
             till,
             gateways,
             sandbox,
-            login: gateway::login(config.login.provider),
+            login,
             tokens: Tokens::new(secret, config.auth.token_hours),
             limits: RateLimits::new(&config.http),
             clock: parts.clock,

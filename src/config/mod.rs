@@ -339,7 +339,7 @@ mod tests {
             (
                 "[login]\nprovider = \"none\"",
                 None,
-                "login.provider is not valid: unknown variant `none`, expected `sandbox`",
+                "login.provider is not valid: unknown variant `none`, expected `sandbox` or `wechat`",
             ),
             (
                 "",

@@ -90,6 +90,8 @@ pub struct Login {
 pub enum LoginProvider {
     /// Takes every code for a customer of that name.
     Sandbox,
+    /// WeChat, with the merchants' mini-programs in `gateways.file`.
+    Wechat,
 }
 
 /// `[gateways]`

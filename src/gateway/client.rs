@@ -87,10 +87,23 @@ impl Client {
     /// [`GatewayError::Unsent`] when nothing was sent, [`GatewayError::Busy`] when too many requests are out already,
     /// [`GatewayError::Unclear`] for everything that went wrong later.
     pub fn send(&self, request: Request) -> Result<Response, GatewayError> {
+        self.send_by(self.deadline(), request)
+    }
+
+    /// When what begins now must be over, be it one request or several.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.line.timeout
+    }
+
+    /// As [`Client::send`], with what is left of the time.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; [`GatewayError::Unsent`] when no time is left.
+    pub fn send_by(&self, deadline: Instant, request: Request) -> Result<Response, GatewayError> {
         let begun = Instant::now();
         let result = match self.in_flight.fetch_add(1, Ordering::Relaxed) {
             many if many >= self.line.in_flight_max => Err(GatewayError::Busy),
-            _ => self.exchange(request),
+            _ => self.exchange(deadline, request),
         };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let outcome = match &result {
@@ -107,14 +120,19 @@ impl Client {
         result
     }
 
-    fn exchange(&self, request: Request) -> Result<Response, GatewayError> {
+    fn exchange(&self, deadline: Instant, request: Request) -> Result<Response, GatewayError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(GatewayError::Unsent("no time is left".to_owned()));
+        }
         let http = self.line.http.get_or_init(|| {
             let builder = blocking::Client::builder().user_agent("Rowlock/1").redirect(Policy::none());
-            let builder = builder.timeout(self.line.timeout).connect_timeout(self.line.timeout);
+            // Half of the time, so that what is not reached leaves some for another host.
+            let builder = builder.timeout(self.line.timeout).connect_timeout(self.line.timeout / 2);
             builder.build().map_err(|error| error.to_string())
         });
         let http = http.as_ref().map_err(|error| GatewayError::Unsent(error.clone()))?;
-        let mut call = http.request(request.method, request.url).body(request.body);
+        let mut call = http.request(request.method, request.url).timeout(left).body(request.body);
         for (name, value) in request.headers {
             call = call.header(name, value);
         }

@@ -1,7 +1,10 @@
 //! Who a customer is, by what the platform of their mini-program says.
 
-use crate::config::LoginProvider;
+use super::registry::Gateways;
+use super::wechat::WechatLogin;
+use crate::config::{self, LoginProvider};
 use crate::domain::MerchantId;
+use crate::domain::order::PayMethod;
 
 /// Who a login provider says a customer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +33,19 @@ pub trait Login: Send + Sync {
     fn subject(&self, merchant: MerchantId, code: &str) -> Result<Subject, LoginError>;
 }
 
-/// The configured provider.
-pub fn login(provider: LoginProvider) -> Box<dyn Login> {
-    match provider {
+/// The configured provider, with the merchants' credentials there, which stand beside those of their gateways. Nobody is called yet.
+///
+/// # Errors
+/// One sentence that names the key at fault.
+pub fn login(
+    provider: LoginProvider,
+    config: &config::Gateways,
+    gateways: &Gateways,
+) -> Result<Box<dyn Login>, String> {
+    Ok(match provider {
         LoginProvider::Sandbox => Box::new(SandboxLogin),
-    }
+        LoginProvider::Wechat => Box::new(gateways.login(config, PayMethod::Wechat, WechatLogin::open)?),
+    })
 }
 
 /// For development: takes every code for a customer of that name, and codes that begin with `invalid` for codes that have expired.

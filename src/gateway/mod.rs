@@ -18,6 +18,7 @@ mod cash;
 mod login;
 mod registry;
 mod sandbox;
+mod wechat;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -33,8 +34,8 @@ const fn opener(method: PayMethod) -> Opener {
     match method {
         PayMethod::Cash => cash::open,
         PayMethod::Sandbox => sandbox::open,
+        PayMethod::Wechat => wechat::open,
         PayMethod::Alipay => alipay::open,
-        PayMethod::Wechat => |opening| Err(opening.notify_url),
     }
 }
 

@@ -105,14 +105,30 @@ impl Gateways {
         Ok(gateways)
     }
 
-    fn open_one(
+    /// The logins of the merchants that have credentials for `method`.
+    ///
+    /// # Errors
+    /// One sentence that names the key at fault.
+    pub(super) fn login<L>(
         &self,
+        config: &config::Gateways,
+        method: PayMethod,
+        open: fn(&[Opening<'_>]) -> Result<L, String>,
+    ) -> Result<L, String> {
+        let dir = config.file.parent().unwrap_or(Path::new(""));
+        let credentials = read(&config.file)?.into_iter().filter(|(of, _, _)| *of == method);
+        let openings = credentials.map(|(_, merchant, table)| self.opening(merchant, method, table, dir));
+        open(&openings.collect::<Vec<_>>())
+    }
+
+    fn opening<'a>(
+        &'a self,
         merchant: MerchantId,
         method: PayMethod,
         credentials: Table,
-        dir: &Path,
-    ) -> Result<Arc<dyn Gateway>, String> {
-        let gateway: Arc<dyn Gateway> = Arc::from(opener(method)(Opening {
+        dir: &'a Path,
+    ) -> Opening<'a> {
+        Opening {
             merchant,
             notify_url: format!("{}/v1/callbacks/{merchant}/{method}", self.public_url),
             public_url: &self.public_url,
@@ -121,7 +137,17 @@ impl Gateways {
             clock: self.clock.clone(),
             credentials,
             dir,
-        })?);
+        }
+    }
+
+    fn open_one(
+        &self,
+        merchant: MerchantId,
+        method: PayMethod,
+        credentials: Table,
+        dir: &Path,
+    ) -> Result<Arc<dyn Gateway>, String> {
+        let gateway: Arc<dyn Gateway> = Arc::from(opener(method)(self.opening(merchant, method, credentials, dir))?);
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         // Strangers may name merchants that there are none of.
         if opened.len() < OPENED_MAX {

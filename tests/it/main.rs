@@ -9,6 +9,7 @@ mod providers;
 mod lease_keepers;
 mod redis_server;
 mod streams;
+mod wechat_mock;
 
 mod accounts;
 mod addresses;
@@ -44,3 +45,6 @@ mod stock;
 mod timers;
 mod twins;
 mod webhooks;
+mod wechat;
+mod wechat_keys;
+mod wechat_login;
