@@ -59,7 +59,11 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("Utc::now", &["src/clock.rs"], "the App's clock"),
     ("SystemTime::now", &[], "the App's clock"),
     ("f32", &[], "Money or Decimal"),
-    ("f64", &["src/metrics.rs", "src/placement/mod.rs"], "Money or Decimal; floats are for metrics"),
+    (
+        "f64",
+        &["src/metrics.rs", "src/placement/mod.rs", "src/gateway/client.rs"],
+        "Money or Decimal; floats are for metrics",
+    ),
     ("web::block(", &["src/http/mod.rs"], "http::blocking"),
     (".unwrap()", &[], "expect, with the reason it cannot fail"),
     ("todo!", &[], "the code"),

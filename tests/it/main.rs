@@ -5,8 +5,8 @@
 mod alipay_server;
 mod clients;
 mod harness;
-mod providers;
 mod lease_keepers;
+mod providers;
 mod redis_server;
 mod streams;
 mod wechat_mock;
