@@ -59,7 +59,8 @@ fn one_of_many_takes_over_from_the_dead(keeper: &Keeper) {
         std::mem::forget(dead);
         let wait = |leases: &Leases| {
             barrier.wait();
-            while !is_over.load(Ordering::SeqCst) {
+            let begun = Instant::now();
+            while !is_over.load(Ordering::SeqCst) && begun.elapsed() < LONG / 3 {
                 if let Attempt::Acquired(lease) = leases.try_acquire(&of(&work), Owner::new()) {
                     assert!(lease.fence() > fence, "{:?} follows {fence:?}", lease.fence());
                     winners.fetch_add(1, Ordering::SeqCst);
@@ -177,7 +178,7 @@ fn nothing_comes_between_compare_and_delete(keeper: &Keeper) {
         let (was_mine, took) = thread::scope(|scope| {
             // Takes it the moment it can be had.
             let taker = scope.spawn(|| {
-                while second.acquire(work, "second", LONG).is_none() {}
+                while second.acquire(work, "second", LONG).is_none() && sent.elapsed() < LONG / 3 {}
                 Instant::now()
             });
             while sent.elapsed() < release_after {
