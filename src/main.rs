@@ -235,10 +235,12 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure(format!("cannot listen on {}:{}: {error}", address.0, address.1)))?;
     let database = Database::own(&config).map_err(Failure::of)?;
     stop.check()?;
-    if config.login.provider == LoginProvider::Sandbox
-        && (database.cluster.is_none() || !config.http.bind.is_loopback())
-    {
+    let is_for_real = database.cluster.is_none() || !config.http.bind.is_loopback();
+    if config.login.provider == LoginProvider::Sandbox && is_for_real {
         log::warn!("login.provider is the sandbox: whoever reaches this service can be any customer");
+    }
+    if config.gateways.sandbox && is_for_real {
+        log::warn!("gateways.sandbox is on: whoever reaches this service can pay without money");
     }
     prepare(&config, &database)?;
     stop.check()?;
