@@ -25,6 +25,7 @@ mod moves;
 mod optimistic;
 mod orders;
 mod permissions;
+mod reconcile;
 mod redis_faults;
 mod schema;
 mod settings;
