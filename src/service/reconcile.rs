@@ -120,7 +120,7 @@ pub struct Finding {
 }
 
 /// How many, and how much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Total {
     /// How many.
     pub count: usize,
@@ -131,7 +131,7 @@ pub struct Total {
 impl Total {
     fn of(amounts: impl Iterator<Item = Money>) -> Self {
         // As a decimal: what a file says may add up to more than an amount can be.
-        amounts.fold(Self::default(), |total, amount| Self {
+        amounts.fold(Self { count: 0, amount: Money::ZERO.decimal() }, |total, amount| Self {
             count: total.count + 1,
             amount: total.amount.saturating_add(amount.decimal()),
         })
@@ -362,10 +362,11 @@ impl<'a> Comparison<'a> {
             let is_ours = payment_id(row).is_some()
                 || refund_id(row).is_some()
                 || self.transactions.contains_key(row.transaction.as_str());
-            return match (is_ours, row.state) {
-                // No money has moved, and there is nothing to be known here.
-                (true, BillState::Failed) | (false, _) => self.find(Kind::NotOurs, row, None, ""),
-                (true, _) => self.find(Kind::RefundOnlyThere, row, None, "there is no such refund here"),
+            return if is_ours {
+                let state = format!("{:?}", row.state).to_lowercase();
+                self.find(Kind::RefundOnlyThere, row, None, format!("{state} there, and no such refund here"));
+            } else {
+                self.find(Kind::NotOurs, row, None, "");
             };
         };
         let has_moved = row.state != BillState::Failed;
@@ -470,3 +471,6 @@ const fn agree(there: BillState, here: RefundState) -> bool {
 fn told(time: DateTime<Utc>) -> String {
     time.with_timezone(&Asia__Shanghai).format("%Y-%m-%d %H:%M:%S").to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -359,7 +359,18 @@ fn commands_explain_themselves() {
     let folder = Folder::new();
     let help = run(&folder.0, &["--help"], &[]);
     let text = String::from_utf8(help.stdout).unwrap();
-    for word in ["serve", "migrate", "seed", "staff", "audit", "openapi", "check-config", "DATABASE_URL", "Examples:"] {
+    for word in [
+        "serve",
+        "migrate",
+        "seed",
+        "staff",
+        "audit",
+        "reconcile",
+        "openapi",
+        "check-config",
+        "DATABASE_URL",
+        "Examples:",
+    ] {
         assert!(text.contains(word), "{word}");
     }
     let document: Value = serde_json::from_slice(&run(&folder.0, &["openapi"], &[]).stdout).unwrap();

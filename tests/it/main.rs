@@ -33,6 +33,7 @@ mod optimistic;
 mod orders;
 mod payments;
 mod permissions;
+mod reconcile;
 mod redis_faults;
 mod sandbox;
 mod sandbox_notices;
