@@ -2,6 +2,7 @@ DO $$
 BEGIN
     ALTER TABLE payments DROP CONSTRAINT payments_open_check;
     ALTER TABLE payments DROP COLUMN fence;
+    ALTER TABLE payments DROP COLUMN attempt_id;
     ALTER TABLE payments DROP COLUMN checks;
     ALTER TABLE payments DROP COLUMN check_at;
     ALTER TABLE payments DROP COLUMN expires_at;

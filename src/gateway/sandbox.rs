@@ -291,7 +291,7 @@ impl Gateway for Sandbox {
     }
 
     fn answer(&self, is_taken: bool) -> Answer {
-        let (status, body) = if is_taken { (200, r#"{"code":"SUCCESS"}"#) } else { (500, r#"{"code":"FAIL"}"#) };
+        let (status, body) = if is_taken { (200, r#"{"code":"SUCCESS"}"#) } else { (401, r#"{"code":"FAIL"}"#) };
         Answer { status, content_type: "application/json", body: body.to_owned() }
     }
 }

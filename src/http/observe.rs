@@ -23,6 +23,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 pub(super) struct AboutOrder(pub(super) crate::domain::OrderId);
 
+/// Marks an answer that is meant as it is, whatever its status: in the form of whoever asked, not in ours.
+pub(super) struct InTheirForm;
+
 pub(super) async fn observe(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -38,7 +41,8 @@ pub(super) async fn observe(
     // Routing wants the request for itself, so it is not held on to here.
     let mut response = next.call(req).await?.map_into_boxed_body();
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    let is_theirs = response.response().extensions().contains::<InTheirForm>();
+    if !is_theirs && (status.is_client_error() || status.is_server_error()) {
         let actix_error;
         let error = match response.response().error().and_then(|error| error.as_error::<Error>()) {
             Some(error) => error,

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::Object;
 use uuid::Uuid;
 
 use super::extract::{Body, Customer, OrderPath, RawBody, merchant_of, named};
-use super::observe::AboutOrder;
+use super::observe::{AboutOrder, InTheirForm};
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{amount, names};
 use super::{blocking, read};
@@ -277,5 +277,7 @@ pub(super) async fn take_notice(
     })
     .await?;
     let status = StatusCode::from_u16(answer.status).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(HttpResponse::build(status).content_type(answer.content_type).body(answer.body))
+    let mut response = HttpResponse::build(status).content_type(answer.content_type).body(answer.body);
+    response.extensions_mut().insert(InTheirForm);
+    Ok(response)
 }

@@ -24,6 +24,9 @@ use crate::store::{Tx, alerts, moves, payments};
 /// How long before the order's own deadline the gateway stops taking money: a payment in the last second shall not race it.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);
 
+/// How long after its end an attempt is looked at that was closed although the gateway had not heard of it.
+const LAST_LOOK: TimeDelta = TimeDelta::minutes(1);
+
 /// Begins an attempt to pay an order, or finds the one that is open.
 ///
 /// # Errors
@@ -47,8 +50,10 @@ pub fn begin(
         let fits = open.state == PaymentState::Pending && open.channel == Some(channel);
         return if fits { Ok(open) } else { Err(Error::PaymentOpen(open.id)) };
     }
+    let attempt = PaymentId(uuid_at(now));
     let payment = Payment {
-        id: PaymentId(uuid_at(now)),
+        id: attempt,
+        attempt,
         order: id,
         gateway: order.pay_method,
         state: PaymentState::Pending,
@@ -78,21 +83,48 @@ pub fn begin_closing(tx: &mut Tx<'_>, id: PaymentId, fence: Option<i64>) -> Resu
     if payments::turn(tx, id, PaymentState::Closing, fence)? { Ok(Some(payment)) } else { Err(Error::LeaseLost) }
 }
 
-/// Notes what became of closing an attempt: [`PaymentState::Closed`], or [`PaymentState::Pending`] when the customer may still pay. One
-/// that money came for in the meantime stays as it is.
+/// What became of closing an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The customer may still pay.
+    StillOpen,
+    /// No money can come.
+    Closed,
+    /// The gateway has not heard of it. Should it yet, before the attempt's time is over, money may come: it is asked once more then.
+    Unheard,
+}
+
+/// Notes what became of closing an attempt. One that money came for in the meantime stays as it is.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::LeaseLost`] when somebody with a greater token has it in hand.
-pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, to: PaymentState, fence: Option<i64>) -> Result<(), Error> {
+pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, ended: Ended, fence: Option<i64>) -> Result<(), Error> {
     let payment = lock_one(tx, id)?;
-    if payment.state.is_open() && !payments::turn(tx, id, to, fence)? {
+    if !payment.state.is_open() {
+        return Ok(());
+    }
+    let to = if ended == Ended::StillOpen { PaymentState::Pending } else { PaymentState::Closed };
+    if !payments::turn(tx, id, to, fence)? {
         return Err(Error::LeaseLost);
+    }
+    match ended {
+        Ended::StillOpen => {}
+        Ended::Closed => payments::check_again(tx, id, None)?,
+        Ended::Unheard => payments::check_again(tx, id, payment.expires_at.map(|end| end + LAST_LOOK))?,
     }
     Ok(())
 }
 
+/// Notes that the gateway was asked about an attempt that is closed, and is not to be asked again.
+///
+/// # Errors
+/// What the database says.
+pub fn stop_asking(tx: &mut Tx<'_>, id: PaymentId) -> Result<(), Error> {
+    Ok(payments::check_again(tx, id, None)?)
+}
+
 /// Takes an attempt in hand that the gateway is to be asked about by `now`, and says when the next time is. Returns it as it was, and
-/// its order. Nothing where it is not open any more, or somebody else has it in hand.
+/// its order. Nothing where it is not to be asked about any more, or somebody else has it in hand.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -103,10 +135,10 @@ pub fn claim(
     now: DateTime<Utc>,
 ) -> Result<Option<(Payment, Order)>, Error> {
     let (payment, order) = lock_with_order(tx, id)?;
-    if !payment.state.is_open() || payment.check_at.is_some_and(|at| at > now) {
+    if payment.check_at.is_none_or(|at| at > now) {
         return Ok(None);
     }
-    payments::check_again(tx, id, next(&payment))?;
+    payments::check_again(tx, id, Some(next(&payment)))?;
     Ok(Some((payment, order)))
 }
 
@@ -173,6 +205,7 @@ pub fn confirm(tx: &mut Tx<'_>, confirmation: &Confirmation, now: DateTime<Utc>)
         // A second transaction under a number that has its money: a payment of its own.
         let second = Payment {
             id: PaymentId(uuid_at(now)),
+            attempt: *id,
             order: order.id,
             gateway: *gateway,
             state,
@@ -238,8 +271,10 @@ fn mark_paid(tx: &mut Tx<'_>, order: &Order, now: DateTime<Utc>) -> Result<(), E
 /// Writes down the cash that was taken in for an order: its one payment, under the order's own number.
 pub(super) fn take_cash(tx: &mut Tx<'_>, order: &Order, by: Actor, now: DateTime<Utc>) -> Result<(), Error> {
     payments::lock(tx, order.id)?;
+    let id = PaymentId(uuid_at(now));
     let payment = Payment {
-        id: PaymentId(uuid_at(now)),
+        id,
+        attempt: id,
         order: order.id,
         gateway: PayMethod::Cash,
         state: PaymentState::Paid,

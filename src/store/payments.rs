@@ -11,15 +11,17 @@ use super::{Conn, LockRank, QueryResult, Tx};
 use crate::domain::ledger::AccountKind;
 use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
-use crate::domain::payment::{Channel, PaymentState};
+use crate::domain::payment::{Channel, PaymentNumber, PaymentState};
 use crate::domain::placement::GrantTo;
 use crate::domain::{AccountId, MerchantId, OrderId, PaymentId};
 
 /// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Its id, which is its number at the gateway.
+    /// Its id.
     pub id: PaymentId,
+    /// The attempt under whose number its money came: itself, unless that had its money already.
+    pub attempt: PaymentId,
     /// The order it is for.
     pub order: OrderId,
     /// Through which gateway.
@@ -44,10 +46,18 @@ pub struct Payment {
     pub settled_at: Option<DateTime<Utc>>,
 }
 
+impl Payment {
+    /// Its number at the gateway.
+    pub fn number(&self) -> PaymentNumber {
+        PaymentNumber(self.attempt)
+    }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = payments)]
 struct PaymentRow {
     id: Uuid,
+    attempt_id: Option<Uuid>,
     order_id: Uuid,
     gateway: String,
     state: String,
@@ -65,6 +75,7 @@ impl PaymentRow {
     fn payment(self) -> Result<Payment, Corrupt> {
         Ok(Payment {
             id: PaymentId(self.id),
+            attempt: PaymentId(self.attempt_id.unwrap_or(self.id)),
             order: OrderId(self.order_id),
             gateway: self.gateway.parse()?,
             state: self.state.parse()?,
@@ -129,6 +140,7 @@ pub fn insert(tx: &mut Tx<'_>, payment: &Payment, actor: &str) -> QueryResult<()
         .values((
             payments::merchant_id.eq(tx.merchant.0),
             payments::id.eq(payment.id.0),
+            payments::attempt_id.eq(Some(payment.attempt.0).filter(|attempt| *attempt != payment.id.0)),
             payments::order_id.eq(payment.order.0),
             payments::gateway.eq(payment.gateway.name()),
             payments::state.eq(payment.state.name()),
@@ -165,6 +177,7 @@ pub fn take_money(
             payments::transaction.eq(transaction),
             payments::amount.eq(amount.decimal()),
             payments::settled_at.eq(now),
+            payments::check_at.eq(None::<DateTime<Utc>>),
         ))
         .execute(tx.conn)?;
     assert_eq!(rows, 1, "payment {payment} is locked without money");
@@ -182,20 +195,18 @@ pub fn turn(tx: &mut Tx<'_>, payment: PaymentId, to: PaymentState, fence: Option
     Ok(rows == 1)
 }
 
-/// Puts off when the gateway is asked about a payment.
-pub fn check_again(tx: &mut Tx<'_>, payment: PaymentId, at: DateTime<Utc>) -> QueryResult<()> {
+/// Says when the gateway is asked about a payment once more; never again, where that is nothing.
+pub fn check_again(tx: &mut Tx<'_>, payment: PaymentId, at: Option<DateTime<Utc>>) -> QueryResult<()> {
     diesel::update(payments::table.find((tx.merchant.0, payment.0)))
         .set((payments::check_at.eq(at), payments::checks.eq(payments::checks + 1)))
         .execute(tx.conn)?;
     Ok(())
 }
 
-/// Open payments that the gateway is to be asked about by `now`: at most `limit`, the longest due first. A plain read: whoever acts on one
+/// Payments that the gateway is to be asked about by `now`: at most `limit`, the longest due first. A plain read: whoever acts on one
 /// locks it and looks again.
 pub fn due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> QueryResult<Vec<(MerchantId, PaymentId)>> {
     let rows: Vec<(i64, Uuid)> = payments::table
-        // The states stand in the text, so that the planner sees that the partial index applies.
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state IN ('pending', 'closing')"))
         .filter(payments::check_at.le(now))
         .order((payments::check_at, payments::merchant_id))
         .select((payments::merchant_id, payments::id))

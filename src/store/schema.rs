@@ -290,6 +290,7 @@ diesel::table! {
         expires_at -> Nullable<Timestamptz>,
         check_at -> Nullable<Timestamptz>,
         checks -> Int4,
+        attempt_id -> Nullable<Uuid>,
         fence -> Int8,
     }
 }

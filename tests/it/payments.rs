@@ -66,7 +66,7 @@ fn payments(app: &TestApp) -> Vec<String> {
 
 /// Runs the timers until nothing is on its way back any more: accepted is not done.
 async fn let_refunds_end(app: &TestApp) {
-    for _ in 0..10 {
+    for _ in 0..9 {
         pass(app, TimeDelta::minutes(1)).await;
         if app.count("refunds WHERE state IN ('due', 'submitted')") == 0 {
             return;

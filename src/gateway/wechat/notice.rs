@@ -53,7 +53,7 @@ pub(super) fn read(caller: &Caller, envelope: &Envelope<'_>) -> Result<Notice, N
 pub(super) fn answer(is_taken: bool) -> Answer {
     let (status, body) = match is_taken {
         true => (204, ""),
-        false => (503, r#"{"code":"FAIL","message":"send it again"}"#),
+        false => (401, r#"{"code":"FAIL","message":"not verified"}"#),
     };
     Answer { status, content_type: "application/json", body: body.to_owned() }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Till;
-use crate::domain::payment::{PaymentNumber, PaymentState};
+use crate::domain::payment::PaymentNumber;
 use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
 use crate::gateway::Standing;
 use crate::service::leases::{LeaseName, Owner};
-use crate::service::payments;
+use crate::service::payments::{self, Ended};
 
 /// How long whoever wants to close an attempt waits for somebody else who does.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,13 +37,14 @@ impl Till {
                 self.ask(merchant, id, payment.gateway, &*gateway)?
             }
         };
-        let to = match standing {
+        let ended = match standing {
             Standing::Paid(_) => return Ok(()),
-            // What the gateway does not know cannot have been paid. Should it hear of it later, the money goes back.
-            Standing::Closed | Standing::Unknown => PaymentState::Closed,
-            Standing::Open | Standing::Paying => PaymentState::Pending,
+            Standing::Closed => Ended::Closed,
+            // What the gateway does not know has not been paid. Should it hear of it later, the money goes back.
+            Standing::Unknown => Ended::Unheard,
+            Standing::Open | Standing::Paying => Ended::StillOpen,
         };
-        self.store.write(merchant, |tx| payments::end_closing(tx, id, to, fence))?;
-        if to == PaymentState::Pending { Err(Error::PaymentInProgress) } else { Ok(()) }
+        self.store.write(merchant, |tx| payments::end_closing(tx, id, ended, fence))?;
+        if ended == Ended::StillOpen { Err(Error::PaymentInProgress) } else { Ok(()) }
     }
 }

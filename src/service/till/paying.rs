@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use super::{ROUNDS, Till};
 use crate::domain::moves::{Actor, Move};
 use crate::domain::order::{Order, OrderState};
-use crate::domain::payment::{Channel, PaymentNumber, PaymentState};
+use crate::domain::payment::Channel;
 use crate::domain::{CustomerId, MerchantId, OrderId, PaymentId};
 use crate::error::Error;
 use crate::gateway::{Charge, Checkout, GatewayError, Standing};
-use crate::service::payments as tx_payments;
+use crate::service::payments::{self as tx_payments, Ended};
 use crate::store::payments::Payment;
 use crate::store::{merchants, orders, payments, people};
 
@@ -64,7 +64,7 @@ impl Till {
             let by = Actor::Customer(customer);
             let payment = self.write(merchant, |tx| tx_payments::begin(tx, id, by, channel, check_at, now))?;
             let charge = Charge {
-                number: PaymentNumber(payment.id),
+                number: payment.number(),
                 amount: payment.amount,
                 description: &description,
                 channel,
@@ -114,7 +114,7 @@ impl Till {
         let gateway = self.gateway(merchant, payment.gateway)?;
         if self.ask(merchant, payment.id, payment.gateway, &*gateway)? == Standing::Closed {
             let id = payment.id;
-            self.store.write(merchant, |tx| tx_payments::end_closing(tx, id, PaymentState::Closed, None))?;
+            self.store.write(merchant, |tx| tx_payments::end_closing(tx, id, Ended::Closed, None))?;
         }
         self.store.read(merchant, |conn| payments::find(conn, merchant, payment.id)?.ok_or(Error::NotFound))
     }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Till;
 use crate::domain::moves::Reason;
-use crate::domain::payment::{PaymentNumber, RefundState};
+use crate::domain::payment::RefundState;
 use crate::domain::{MerchantId, RefundId};
 use crate::error::Error;
 use crate::gateway::Refunding;
@@ -55,7 +55,7 @@ impl Till {
         let reason = refund.reason.parse().unwrap_or(Reason::Other).words().0;
         let refunding = Refunding {
             number: refund.number(),
-            payment: PaymentNumber(payment.id),
+            payment: payment.number(),
             transaction,
             amount: refund.amount,
             paid: payment.amount,
