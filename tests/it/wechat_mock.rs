@@ -231,7 +231,7 @@ fn answer(stream: &mut TcpStream, reply: Reply, now: i64) {
             (status, body, headers)
         }
         Reply::Unsigned(status, body) => (status, body, Vec::new()),
-        Reply::Hang => return thread::sleep(Duration::from_secs(5)),
+        Reply::Hang => return thread::sleep(Duration::from_secs(20)),
         Reply::Drip => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
             while stream.write_all(b" ").is_ok() {

@@ -35,9 +35,9 @@ impl PublicKey {
     }
 
     fn of_der(der: &[u8]) -> Option<Self> {
-        // A key that is too short would be noticed only when it is to verify something.
-        let bits = PublicEncryptingKey::from_der(der).ok()?.key_size_bits();
-        ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok().filter(|_| bits >= 2048).map(Self)
+        // Refuses a key that is too short, which the other would notice only when it is to verify something.
+        PublicEncryptingKey::from_der(der).ok()?;
+        ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok().map(Self)
     }
 }
 
