@@ -9,6 +9,9 @@ BEGIN
     ALTER TABLE payments ADD COLUMN checks integer NOT NULL DEFAULT 0;
     ALTER TABLE payments ADD COLUMN attempt_id uuid;
     ALTER TABLE payments ADD COLUMN fence bigint NOT NULL DEFAULT 0;
+    ALTER TABLE payments DROP CONSTRAINT payments_state_check;
+    ALTER TABLE payments ADD CONSTRAINT payments_state_check CHECK (state IN (
+        'pending', 'closing', 'closed', 'paid', 'paid_late', 'paid_duplicate', 'paid_mismatch'));
     ALTER TABLE payments ADD CONSTRAINT payments_open_check
         CHECK (state NOT IN ('pending', 'closing') OR num_nonnulls(channel, expires_at, check_at) = 3);
 END

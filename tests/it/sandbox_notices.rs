@@ -55,7 +55,7 @@ async fn a_notice_says_what_came_in_and_is_believed_from_the_provider_only() {
     let refund = machine.first(2).await.remove(1).read_by(&*ours).unwrap();
     let Says::Refund { standing: RefundStanding::Succeeded, .. } = refund.says else { panic!("{refund:?}") };
     let (taken, again) = (ours.answer(true), ours.answer(false));
-    assert_eq!((taken.status, again.status), (200, 500));
+    assert_eq!((taken.status, again.status), (200, 401));
 }
 
 #[actix_web::test]
