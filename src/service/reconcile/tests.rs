@@ -102,7 +102,7 @@ fn payments_differ_in_these_ways() {
         (&[paid(1, 10), paid(1, 10)], &[payment(1, 10)], &[PaidTwice]),
         (&[paid(1, 10), second.clone()], &[payment(1, 10)], &[PaidTwice]),
         (std::slice::from_ref(&second), &[payment(1, 10)], &[PaidTwice, PaymentOnlyHere]),
-        (&[paid(1, 10), second], &[payment(1, 10), duplicate], &[SecondPayment]),
+        (&[paid(1, 10), second.clone()], &[payment(1, 10), duplicate], &[SecondPayment]),
         (&[strange("POS-7")], &[], &[NotOurs]),
         // Of the length of ours, and of another version: somebody else's.
         (&[strange("f47ac10b58cc4372a5670e02b2c3d479")], &[], &[NotOurs]),
@@ -175,7 +175,7 @@ fn refunds_differ_in_these_ways() {
         (&[sent_back(2, 6, Done)], done(), &[AmountDiffers]),
         (&[other_payment], done(), &[OwnerDiffers]),
         (std::slice::from_ref(&by_hand), vec![], &[RefundOnlyThere]),
-        (&[by_hand], done(), &[RefundOnlyThere, RefundOnlyHere]),
+        (std::slice::from_ref(&by_hand), done(), &[RefundOnlyThere, RefundOnlyHere]),
         (&[sent_back(2, 5, Failed)], vec![], &[RefundOnlyThere]),
         (&[strange], vec![], &[NotOurs]),
         (&[], done(), &[RefundOnlyHere]),
