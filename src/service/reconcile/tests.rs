@@ -175,7 +175,7 @@ fn refunds_differ_in_these_ways() {
         (&[sent_back(2, 6, Done)], done(), &[AmountDiffers]),
         (&[other_payment], done(), &[OwnerDiffers]),
         (std::slice::from_ref(&by_hand), vec![], &[RefundOnlyThere]),
-        (&[by_hand.clone()], done(), &[RefundOnlyThere, RefundOnlyHere]),
+        (std::slice::from_ref(&by_hand), done(), &[RefundOnlyThere, RefundOnlyHere]),
         (&[sent_back(2, 5, Failed)], vec![], &[RefundOnlyThere]),
         (&[strange], vec![], &[NotOurs]),
         (&[], done(), &[RefundOnlyHere]),
