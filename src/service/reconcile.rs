@@ -302,7 +302,7 @@ impl<'a> Comparison<'a> {
                 line: None,
                 payment: PaymentNumber(refund.payment).to_string(),
                 transaction: refund.transaction.clone(),
-                refund: Some(RefundNumber { refund: refund.id, round: 1 }.to_string()),
+                refund: Some(RefundNumber { refund: refund.id, round: refund.round }.to_string()),
                 there: None,
                 here: Some(refund.amount),
                 detail: format!("booked as {}{detail}", refund.state),

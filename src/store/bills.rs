@@ -39,8 +39,10 @@ pub struct BookedPayment {
 /// A refund, as far as a bill can tell of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookedRefund {
-    /// Its id; its number at the gateway is made of it.
+    /// Its id; its number at the gateway is made of it,
     pub id: RefundId,
+    /// and of the round in which it was asked for last.
+    pub round: u32,
     /// The payment it is of.
     pub payment: PaymentId,
     /// The gateway's own number of that payment.
@@ -175,6 +177,7 @@ fn payments_named(
 
 type RefundColumns = (
     refunds::id,
+    refunds::round,
     refunds::payment_id,
     payments::transaction,
     refunds::state,
@@ -184,6 +187,7 @@ type RefundColumns = (
 );
 const REFUND_COLUMNS: RefundColumns = (
     refunds::id,
+    refunds::round,
     refunds::payment_id,
     payments::transaction,
     refunds::state,
@@ -191,12 +195,13 @@ const REFUND_COLUMNS: RefundColumns = (
     refunds::created_at,
     refunds::settled_at,
 );
-type RefundRow = (Uuid, Uuid, Option<String>, String, Decimal, DateTime<Utc>, Option<DateTime<Utc>>);
+type RefundRow = (Uuid, i32, Uuid, Option<String>, String, Decimal, DateTime<Utc>, Option<DateTime<Utc>>);
 
 fn refund(row: RefundRow) -> QueryResult<BookedRefund> {
-    let (id, payment, transaction, state, amount, begun_at, settled_at) = row;
+    let (id, round, payment, transaction, state, amount, begun_at, settled_at) = row;
     Ok(BookedRefund {
         id: RefundId(id),
+        round: u32::try_from(round).map_err(|error| corrupt(error.into()))?,
         payment: PaymentId(payment),
         transaction,
         state: state.parse().map_err(|error| corrupt(Box::new(error)))?,

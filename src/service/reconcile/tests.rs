@@ -60,6 +60,7 @@ fn payment(number: u128, amount: u64) -> BookedPayment {
 fn refund(number: u128, amount: u64, state: RefundState) -> BookedRefund {
     BookedRefund {
         id: RefundId(uuid(number)),
+        round: 1,
         payment: PaymentId(uuid(1)),
         transaction: Some("t1".to_owned()),
         state,
