@@ -33,7 +33,7 @@ use rowlock::domain::staff::Role;
 use rowlock::embedded_pg::{Cluster, ClusterError, Options};
 use rowlock::error::Error;
 use rowlock::store::{self, merchants, migrations};
-use rowlock::{App, Parts, http, service};
+use rowlock::{App, Parts, gateway, http, service};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
@@ -140,6 +140,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     env_logger::Builder::new().parse_filters(&config.log.filter).init();
     if matches!(cli.command, Command::CheckConfig) {
         config.token_secret().map_err(Failure::of)?;
+        gateway::check(&config).map_err(Failure)?;
         say!("{config:#?}");
         return Ok(ExitCode::SUCCESS);
     }
