@@ -247,7 +247,8 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
     stop.check()?;
     let secret = token_secret(&config)?;
     actix_web::rt::System::new().block_on(async {
-        let sandbox_file = Some(config.data.dir.join("sandbox.jsonl"));
+        // Nothing is kept in the folder but what belongs to the private cluster, which only one process can have.
+        let sandbox_file = database.cluster.is_some().then(|| config.data.dir.join("sandbox.jsonl"));
         let parts = Parts { sandbox_file, ..Parts::default() };
         let app = Data::new(App::new(config, &database.url, &secret, parts).map_err(Failure::of)?);
         let server = http::serve(app.clone(), listener).map_err(Failure::of)?;
