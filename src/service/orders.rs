@@ -39,7 +39,8 @@ pub fn accept(
     take_on(tx, &order, by, minutes, now)
 }
 
-fn take_on(
+/// As [`accept`], of an order that is locked.
+pub(super) fn take_on(
     tx: &mut Tx<'_>,
     order: &Order,
     by: Actor,
@@ -89,7 +90,7 @@ pub fn time_out(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool
 }
 
 /// What accepting changes besides the state.
-pub(super) fn accepting(tx: &mut Tx<'_>, merchant: &Merchant, now: DateTime<Utc>) -> Result<Changes, Error> {
+fn accepting(tx: &mut Tx<'_>, merchant: &Merchant, now: DateTime<Utc>) -> Result<Changes, Error> {
     let today = merchant.business_days().of(now);
     let day = moves::last_pickup_day(tx)?.map_or(today, |last| last.max(today));
     let number = moves::next_pickup_no(tx, day)?;

@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::credits;
-use super::orders::{accepting, lock, merchant, read_again, step};
+use super::orders::{lock, merchant, read_again, step, take_on};
 use super::refunds::owe_back;
 use crate::clock::uuid_at;
 use crate::domain::money::Money;
@@ -294,10 +294,7 @@ fn mark_paid(tx: &mut Tx<'_>, order: &Order, now: DateTime<Utc>) -> Result<(), E
     moves::advance(tx, order, &paid, &Changes { paid_at: Some(now), accept_by, ..Changes::default() }, now)?;
     if merchant.auto_accept {
         let order = read_again(tx, order.id)?;
-        let to = step(&order, Move::Accept, Actor::Gateway)?;
-        let accepted = Made { made: Move::Accept, to, by: Actor::Gateway, why: None };
-        let changes = accepting(tx, &merchant, now)?;
-        moves::advance(tx, &order, &accepted, &changes, now)?;
+        take_on(tx, &order, Actor::Gateway, None, now)?;
     }
     Ok(())
 }

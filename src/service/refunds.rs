@@ -182,18 +182,18 @@ pub fn settle(
         (Asked::Nothing(_), RefundState::Submitted) if is_last => Some(AlertKind::RefundStuck),
         _ => None,
     };
-    if let Some(kind) = alert {
-        if !alerts::is_raised(tx, kind, refund.id.0)? {
-            let alert = NewAlert {
-                id: AlertId(uuid_at(now)),
-                kind,
-                order: Some(refund.order),
-                payment: Some(refund.payment),
-                refund: Some(refund.id),
-                detail: trouble.unwrap_or_default(),
-            };
-            alerts::raise(tx, &alert, now)?;
-        }
+    if let Some(kind) = alert
+        && !alerts::is_raised(tx, kind, refund.id.0)?
+    {
+        let alert = NewAlert {
+            id: AlertId(uuid_at(now)),
+            kind,
+            order: Some(refund.order),
+            payment: Some(refund.payment),
+            refund: Some(refund.id),
+            detail: trouble.unwrap_or_default(),
+        };
+        alerts::raise(tx, &alert, now)?;
     }
     Ok(was != state)
 }

@@ -25,7 +25,7 @@ pub struct Event {
     pub order: Option<OrderId>,
     /// The goods, if it is about some.
     pub goods: Option<GoodsId>,
-    /// The order's state then.
+    /// The order's state then; the refund's, or the alert's kind, where it is about one.
     pub state: Option<String>,
     /// When.
     pub happened_at: DateTime<Utc>,

@@ -1,7 +1,7 @@
 //! What Alipay is told of refunds, and what its answers mean.
 //!
 //! Contract: pure. An answer counts only when it names the payment and, where Alipay names it at all, the refund it was asked about. A state
-//! that is not known is [`GatewayError::Unclear`](crate::gateway::GatewayError::Unclear), never a guess.
+//! that is not known is [`GatewayError::Unclear`], never a guess.
 //! <https://opendocs.alipay.com/open/4b7cc5db_alipay.trade.refund>, <https://opendocs.alipay.com/open/8c776df6_alipay.trade.fastpay.refund.query>
 
 use serde::{Deserialize, Serialize};

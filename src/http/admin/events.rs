@@ -26,7 +26,8 @@ use crate::http::staff::{ReadOrders, Staff, still_permitted};
 use crate::http::{blocking, read};
 use crate::store::events::{self, Event};
 
-/// Something that happened. `order_…` events name the order and its state then, `goods_changed` names the goods.
+/// Something that happened. `order_…` events name the order and its state then, `goods_changed` names the goods. `refund_settled` and
+/// `alert_raised` name the order, if there is one, and have the refund's state and the alert's kind as `state`.
 #[derive(Serialize, ToSchema)]
 struct EventView {
     /// The merchant's events are numbered 1, 2, 3, without gaps.
