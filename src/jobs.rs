@@ -2,8 +2,10 @@
 //!
 //! Contract: deadlines stand in rows, so a restart loses none. Any instance may run any job: due rows are found by a plain read over all
 //! merchants and claimed one merchant at a time, each in a transaction of its own that locks (skipping what is locked) and looks again.
-//! What has to ask a gateway runs in a thread of its own, and several at a time: a gateway that hangs holds up no other timer.
+//! What has to ask a gateway runs in threads of its own, and several at a time: a gateway that hangs holds up no other timer, and other
+//! merchants' payments for one round of calls.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -62,13 +64,13 @@ impl Jobs {
             metrics,
         });
         let interval = Duration::from_millis(config.jobs.interval_ms);
-        let threads = if interval.is_zero() { Vec::new() } else { vec![("jobs", false), ("gateway-jobs", true)] };
-        let threads = threads.into_iter().map(|(name, calls)| {
+        let names = if interval.is_zero() { Vec::new() } else { vec!["jobs", "payments", "refunds"] };
+        let threads = names.into_iter().map(|name| {
             let (stop, stopped) = mpsc::channel();
             let (due, clock) = (Arc::clone(&due), clock.clone());
             let run = move || {
                 while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    due.run(calls, clock.now());
+                    due.run(name, clock.now());
                 }
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
@@ -79,7 +81,7 @@ impl Jobs {
 
     /// Does all that is due at `now`, and returns how much was done.
     pub fn run(&self, now: DateTime<Utc>) -> usize {
-        self.due.run(true, now) + self.due.run(false, now)
+        ["payments", "refunds", "jobs"].into_iter().map(|thread| self.due.run(thread, now)).sum()
     }
 }
 
@@ -109,8 +111,8 @@ struct Due {
 struct Job {
     /// What it is called in the metrics.
     name: &'static str,
-    /// Whether it asks gateways.
-    calls: bool,
+    /// The thread that it runs in.
+    thread: &'static str,
     /// How long an instance waits before it looks again.
     every: TimeDelta,
     /// Does what is due and returns how much that was.
@@ -119,19 +121,19 @@ struct Job {
 
 type Work = fn(&Due, DateTime<Utc>) -> Result<usize, Error>;
 
-/// Asks gateways, at every turn.
+/// Asks gateways, at every turn, in a thread of its own.
 const fn call(name: &'static str, work: Work) -> Job {
-    Job { name, calls: true, every: TimeDelta::zero(), work }
+    Job { name, thread: name, every: TimeDelta::zero(), work }
 }
 
 /// Looks at every turn.
 const fn job(name: &'static str, work: Work) -> Job {
-    Job { name, calls: false, every: TimeDelta::zero(), work }
+    Job { name, thread: "jobs", every: TimeDelta::zero(), work }
 }
 
 /// Looks now and then, and only one instance at a time.
 const fn chore(name: &'static str, every: TimeDelta, work: Work) -> Job {
-    Job { name, calls: false, every, work }
+    Job { name, thread: "jobs", every, work }
 }
 
 const JOBS: [Job; 10] = [
@@ -148,10 +150,10 @@ const JOBS: [Job; 10] = [
 ];
 
 impl Due {
-    /// Does what is due of those jobs that ask gateways, or of the others.
-    fn run(&self, calls: bool, now: DateTime<Utc>) -> usize {
+    /// Does what is due of a thread's jobs.
+    fn run(&self, thread: &'static str, now: DateTime<Utc>) -> usize {
         let mut done = 0;
-        for (index, job) in JOBS.iter().enumerate().filter(|(_, job)| job.calls == calls) {
+        for (index, job) in JOBS.iter().enumerate().filter(|(_, job)| job.thread == thread) {
             if !self.turn_of(index, job.every, now) {
                 continue;
             }
@@ -222,7 +224,19 @@ impl Due {
 
     fn look_after_payments(&self, now: DateTime<Utc>) -> Result<usize, Error> {
         let due = self.store.read_any(|conn| payments::due(conn, now, BATCH).map_err(Error::from))?;
-        self.side_by_side("payments", &due, |(merchant, payment)| self.till.look_after(*merchant, *payment))
+        // Whose gateway fails has had their turn for now.
+        let failing = Mutex::new(HashSet::new());
+        let failing = || failing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.side_by_side("payments", &due, |(merchant, payment)| {
+            if failing().contains(merchant) {
+                return Ok(false);
+            }
+            let looked = self.till.look_after(*merchant, *payment);
+            if matches!(looked, Err(Error::GatewayUnavailable(_))) {
+                failing().insert(*merchant);
+            }
+            looked
+        })
     }
 
     fn pursue_refunds(&self, now: DateTime<Utc>) -> Result<usize, Error> {

@@ -33,7 +33,7 @@ use rowlock::domain::staff::Role;
 use rowlock::embedded_pg::{Cluster, ClusterError, Options};
 use rowlock::error::Error;
 use rowlock::store::{self, merchants, migrations};
-use rowlock::{App, Parts, http, service};
+use rowlock::{App, Parts, gateway, http, service};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
@@ -140,6 +140,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     env_logger::Builder::new().parse_filters(&config.log.filter).init();
     if matches!(cli.command, Command::CheckConfig) {
         config.token_secret().map_err(Failure::of)?;
+        gateway::check(&config).map_err(Failure)?;
         say!("{config:#?}");
         return Ok(ExitCode::SUCCESS);
     }
@@ -246,7 +247,8 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
     stop.check()?;
     let secret = token_secret(&config)?;
     actix_web::rt::System::new().block_on(async {
-        let sandbox_file = Some(config.data.dir.join("sandbox.jsonl"));
+        // Nothing is kept in the folder but what belongs to the private cluster, which only one process can have.
+        let sandbox_file = database.cluster.is_some().then(|| config.data.dir.join("sandbox.jsonl"));
         let parts = Parts { sandbox_file, ..Parts::default() };
         let app = Data::new(App::new(config, &database.url, &secret, parts).map_err(Failure::of)?);
         let server = http::serve(app.clone(), listener).map_err(Failure::of)?;

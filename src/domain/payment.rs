@@ -116,6 +116,8 @@ pub enum AlertKind {
     PaymentMismatch,
     /// Money came for a payment that nobody knows.
     PaymentUnknown,
+    /// A payment whose time is over is neither paid nor closed, and its order waits.
+    PaymentStuck,
     /// The gateway cannot pay money back without a human.
     RefundAbnormal,
     /// The gateway gave up paying money back.
@@ -129,6 +131,7 @@ names!(AlertKind {
     PaymentDuplicate = "payment_duplicate",
     PaymentMismatch = "payment_mismatch",
     PaymentUnknown = "payment_unknown",
+    PaymentStuck = "payment_stuck",
     RefundAbnormal = "refund_abnormal",
     RefundFailed = "refund_failed",
     RefundStuck = "refund_stuck",

@@ -72,6 +72,24 @@ impl Line {
     }
 }
 
+/// A call that is out, counted until it is dropped.
+struct Flight<'a> {
+    count: &'a AtomicUsize,
+    others: usize,
+}
+
+impl<'a> Flight<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        Self { count, others: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Calls one provider for one merchant, so many at once and no more: one that hangs holds few threads.
 #[derive(Clone)]
 pub struct Client {
@@ -101,11 +119,12 @@ impl Client {
     /// As [`Client::send`]; [`GatewayError::Unsent`] when no time is left.
     pub fn send_by(&self, deadline: Instant, request: Request) -> Result<Response, GatewayError> {
         let begun = Instant::now();
-        let result = match self.in_flight.fetch_add(1, Ordering::Relaxed) {
-            many if many >= self.line.in_flight_max => Err(GatewayError::Busy),
-            _ => self.exchange(deadline, request),
+        let flight = Flight::begin(&self.in_flight);
+        let result = match flight.others >= self.line.in_flight_max {
+            true => Err(GatewayError::Busy),
+            false => self.exchange(deadline, request),
         };
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        drop(flight);
         let outcome = match &result {
             Ok(response) if response.status < 400 => "ok",
             Ok(response) if response.status < 500 => "refused",

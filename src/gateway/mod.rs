@@ -20,11 +20,15 @@ mod registry;
 mod sandbox;
 mod wechat;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use self::login::{Login, LoginError, Subject, login};
 pub use self::registry::{Gateways, Opener, Opening};
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
 use crate::domain::payment::{Channel, PaymentNumber, RefundNumber};
@@ -37,6 +41,15 @@ const fn opener(method: PayMethod) -> Opener {
         PayMethod::Wechat => wechat::open,
         PayMethod::Alipay => alipay::open,
     }
+}
+
+/// Whether every merchant's credentials can be used, as far as can be told without calling anybody.
+///
+/// # Errors
+/// One sentence that names the file, the merchant and the key at fault.
+pub fn check(config: &Config) -> Result<(), String> {
+    let gateways = Gateways::open(&config.gateways, config.public_url(), &[], Clock::System, Arc::default())?;
+    login(config.login.provider, &config.gateways, &gateways).map(drop)
 }
 
 /// One merchant's account at a provider of payments. Everything blocks, for no longer than the configured time.

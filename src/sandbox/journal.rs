@@ -1,7 +1,7 @@
 //! The book on disk: a line of JSON whenever a payment changes, the last one of a number counts.
 //!
 //! Contract: what was written is there after the process is killed; not necessarily after the machine loses its power. A line that
-//! cannot be read is left out. Blocks for as long as the disk takes.
+//! cannot be read is left out. One process at a time may have it. Blocks for as long as the disk takes.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -33,21 +33,8 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Ok((Self::rewrite(path, &book)?, book))
-    }
-
-    /// Writes beside the place and moves it there: a crash leaves the old file or the new one.
-    fn rewrite(path: &Path, book: &Book) -> io::Result<Self> {
-        let draft = path.with_extension("new");
-        let mut writer = BufWriter::new(File::create(&draft)?);
-        let mut lines = 0;
-        for payment in book.all() {
-            writer.write_all(&line(payment)?)?;
-            lines += 1;
-        }
-        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&draft, path)?;
-        Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)?, lines })
+        let (file, lines) = rewrite(path, &book)?;
+        Ok((Self { path: path.to_owned(), file, lines }, book))
     }
 
     /// Writes down how a payment stands now.
@@ -55,10 +42,24 @@ impl Journal {
         self.file.write_all(&line(payment)?)?;
         self.lines += 1;
         if self.lines >= LINES_MAX && self.lines >= 2 * book.all().count() {
-            *self = Self::rewrite(&self.path, book)?;
+            (self.file, self.lines) = rewrite(&self.path, book)?;
         }
         Ok(())
     }
+}
+
+/// Writes one line a payment, beside the place, and moves it there: a crash leaves the old file or the new one.
+fn rewrite(path: &Path, book: &Book) -> io::Result<(File, usize)> {
+    let draft = path.with_extension("new");
+    let mut writer = BufWriter::new(File::create(&draft)?);
+    let mut lines = 0;
+    for payment in book.all() {
+        writer.write_all(&line(payment)?)?;
+        lines += 1;
+    }
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(&draft, path)?;
+    Ok((OpenOptions::new().append(true).open(path)?, lines))
 }
 
 fn line(payment: &Payment) -> io::Result<Vec<u8>> {

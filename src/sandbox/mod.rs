@@ -40,10 +40,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts it. Its payments are kept in `file`, or, without one, in memory. `timeout_ms` is how long merchants wait for an answer.
+    /// Starts it. Its payments are kept in `file`, or, without one that can be used, in memory. `timeout_ms` is how long merchants wait for an answer.
     ///
     /// # Errors
-    /// In words, when the file cannot be used.
+    /// In words, when no keys can be made of the secret.
     pub fn start(
         public_url: String,
         secret: &[u8],
@@ -53,10 +53,16 @@ impl Sandbox {
     ) -> Result<Self, String> {
         let keys = Arc::new(Keys::new(secret)?);
         let (journal, book) = match file {
-            Some(path) => {
-                let opened = Journal::open(path).map_err(|error| format!("cannot use {}: {error}", path.display()))?;
-                (Some(opened.0), opened.1)
-            }
+            Some(path) => match Journal::open(path) {
+                Ok((journal, book)) => (Some(journal), book),
+                Err(error) => {
+                    log::warn!(
+                        "The sandbox keeps its payments in memory, for it cannot use {}: {error}",
+                        path.display()
+                    );
+                    (None, Book::default())
+                }
+            },
             None => (None, Book::default()),
         };
         let (notifier, notices) = Notifier::start(Arc::clone(&keys), clock.clone());

@@ -27,6 +27,9 @@ const MARGIN: TimeDelta = TimeDelta::seconds(10);
 /// How long after its end an attempt is looked at that was closed although the gateway had not heard of it.
 const LAST_LOOK: TimeDelta = TimeDelta::minutes(1);
 
+/// How long after its end an attempt may be open before a human is told.
+const STUCK_AFTER: TimeDelta = TimeDelta::minutes(30);
+
 /// Begins an attempt to pay an order, or finds the one that is open.
 ///
 /// # Errors
@@ -115,6 +118,21 @@ pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, ended: Ended, fence: Option<i
     Ok(())
 }
 
+/// Gives up an attempt that is open long after its end, on the word of a human: its order is called off then, and what money should
+/// have come goes back. The gateway is asked about it once more.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::PaymentInProgress`] for one that is not stuck.
+pub fn give_up(tx: &mut Tx<'_>, id: PaymentId, now: DateTime<Utc>) -> Result<Payment, Error> {
+    let payment = lock_one(tx, id)?;
+    if !payment.state.is_open() || payment.expires_at.is_none_or(|end| end + STUCK_AFTER > now) {
+        return Err(Error::PaymentInProgress);
+    }
+    payments::turn(tx, id, PaymentState::Closed, None)?;
+    payments::check_again(tx, id, Some(now + STUCK_AFTER))?;
+    Ok(Payment { state: PaymentState::Closed, ..payment })
+}
+
 /// Notes that the gateway was asked about an attempt that is closed, and is not to be asked again.
 ///
 /// # Errors
@@ -139,6 +157,18 @@ pub fn claim(
         return Ok(None);
     }
     payments::check_again(tx, id, Some(next(&payment)))?;
+    let is_stuck = payment.expires_at.is_some_and(|end| end + STUCK_AFTER <= now);
+    if is_stuck && !alerts::is_raised(tx, AlertKind::PaymentStuck, id.0)? {
+        let alert = NewAlert {
+            id: AlertId(uuid_at(now)),
+            kind: AlertKind::PaymentStuck,
+            order: Some(order.id),
+            payment: Some(id),
+            refund: None,
+            detail: "the gateway neither closes it nor says that it is closed",
+        };
+        alerts::raise(tx, &alert, now)?;
+    }
     Ok(Some((payment, order)))
 }
 
@@ -226,6 +256,10 @@ pub fn confirm(tx: &mut Tx<'_>, confirmation: &Confirmation, now: DateTime<Utc>)
     };
     let unwanted = match state {
         PaymentState::Paid => {
+            // Another attempt has no order to pay any more.
+            for other in earlier.iter().filter(|other| other.state.is_open() && other.id != *id) {
+                payments::check_again(tx, other.id, Some(now))?;
+            }
             mark_paid(tx, &order, now)?;
             return Ok(Settled::Now(state));
         }

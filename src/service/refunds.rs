@@ -99,6 +99,7 @@ pub(super) fn owe_back(
         note: Some(why.note.clone()).filter(|note| !note.is_empty()),
         round: 1,
         attempts: 0,
+        failures: 0,
         trouble: None,
         created_at: now,
         settled_at: is_cash.then_some(now),
@@ -116,14 +117,17 @@ pub enum Asked {
     Nothing(String),
 }
 
-/// When, and how often, a gateway is asked about a refund.
+/// How a gateway is asked about a refund.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// The wait after this attempt.
+    /// The wait until it is asked again.
     pub wait: TimeDelta,
-    /// Whether this attempt was the last.
-    pub is_last: bool,
+    /// How often in a row it may be asked to no avail before a human is told.
+    pub failures_max: i32,
 }
+
+/// The least wait before a refund is asked for again: what WeChat Pay demands.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(60);
 
 /// Writes down what a gateway said of a refund. `attempt` is the number of the attempt that asked; what the gateway says of its own accord
 /// belongs to none. Tells whether it was news.
@@ -139,21 +143,31 @@ pub fn settle(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let Some(refund) = refunds::lock(tx, number.refund)? else { return Ok(false) };
-    let (state, trouble, alert) = match asked {
-        Asked::Stands(RefundStanding::Succeeded) => (RefundState::Succeeded, None, None),
-        Asked::Stands(RefundStanding::Failed) => (RefundState::Failed, None, Some(AlertKind::RefundFailed)),
-        Asked::Stands(RefundStanding::Abnormal) => (RefundState::Abnormal, None, Some(AlertKind::RefundAbnormal)),
-        // On its way for weeks is no reason to give up; the gateway has it.
-        Asked::Stands(RefundStanding::Processing) => (RefundState::Submitted, None, None),
-        // It never arrived there, so it is asked for again, under the same number.
-        Asked::Stands(RefundStanding::Unknown) => (RefundState::Due, Some("the gateway does not know of it"), None),
-        Asked::Nothing(words) if patience.is_last => {
-            (RefundState::Abnormal, Some(words.as_str()), Some(AlertKind::RefundStuck))
-        }
-        Asked::Nothing(words) => (refund.state, Some(words.as_str()), None),
-    };
     let was = refund.state;
-    let became = Became { state, check_at: now + patience.wait, trouble };
+    let failures = refund.failures + 1;
+    let is_last = failures >= patience.failures_max;
+    let (state, failures, trouble) = match asked {
+        Asked::Stands(RefundStanding::Succeeded) => (RefundState::Succeeded, 0, None),
+        Asked::Stands(RefundStanding::Failed) => (RefundState::Failed, 0, None),
+        Asked::Stands(RefundStanding::Abnormal) => (RefundState::Abnormal, 0, None),
+        // On its way for weeks is no reason to give up. Taken on once more, after it was lost, is no progress.
+        Asked::Stands(RefundStanding::Processing) if was == RefundState::Due => {
+            (RefundState::Submitted, refund.failures, None)
+        }
+        Asked::Stands(RefundStanding::Processing) => (RefundState::Submitted, 0, None),
+        // It never arrived there, so it is asked for again, under the same number.
+        Asked::Stands(RefundStanding::Unknown) => {
+            let state = if is_last { RefundState::Abnormal } else { RefundState::Due };
+            (state, failures, Some("the gateway does not know of it"))
+        }
+        // What the gateway has taken on, it is asked about as long as it takes.
+        Asked::Nothing(words) if is_last && was == RefundState::Due => {
+            (RefundState::Abnormal, failures, Some(words.as_str()))
+        }
+        Asked::Nothing(words) => (was, failures, Some(words.as_str())),
+    };
+    let wait = if state == RefundState::Due { patience.wait.max(ASK_AGAIN) } else { patience.wait };
+    let became = Became { state, check_at: now + wait, failures, trouble };
     if !refunds::settle(tx, number, attempt, &became, now)? {
         return Ok(false);
     }
@@ -161,16 +175,25 @@ pub fn settle(
         outbox::tell_of_refund(tx, refund.order, state, now)?;
         alerts::resolve_of_refund(tx, refund.id, &Actor::Gateway.to_string(), now)?;
     }
-    if let Some(kind) = alert.filter(|_| was != state) {
-        let alert = NewAlert {
-            id: AlertId(uuid_at(now)),
-            kind,
-            order: Some(refund.order),
-            payment: Some(refund.payment),
-            refund: Some(refund.id),
-            detail: trouble.unwrap_or_default(),
-        };
-        alerts::raise(tx, &alert, now)?;
+    let alert = match (asked, state) {
+        (Asked::Stands(RefundStanding::Failed), _) => Some(AlertKind::RefundFailed),
+        (Asked::Stands(RefundStanding::Abnormal), _) => Some(AlertKind::RefundAbnormal),
+        (_, RefundState::Abnormal) => Some(AlertKind::RefundStuck),
+        (Asked::Nothing(_), RefundState::Submitted) if is_last => Some(AlertKind::RefundStuck),
+        _ => None,
+    };
+    if let Some(kind) = alert {
+        if !alerts::is_raised(tx, kind, refund.id.0)? {
+            let alert = NewAlert {
+                id: AlertId(uuid_at(now)),
+                kind,
+                order: Some(refund.order),
+                payment: Some(refund.payment),
+                refund: Some(refund.id),
+                detail: trouble.unwrap_or_default(),
+            };
+            alerts::raise(tx, &alert, now)?;
+        }
     }
     Ok(was != state)
 }
@@ -181,7 +204,7 @@ pub fn settle(
 /// [`Error::NotFound`]; [`Error::RefundGoesOn`] for one that does not wait.
 pub fn put_in_again(tx: &mut Tx<'_>, id: RefundId, by: Actor, now: DateTime<Utc>) -> Result<Refund, Error> {
     let refund = refunds::lock(tx, id)?.ok_or(Error::NotFound)?;
-    if !refunds::put_in_again(tx, &refund, now)? {
+    if !refunds::put_in_again(tx, &refund, now + ASK_AGAIN)? {
         return Err(Error::RefundGoesOn(refund.state));
     }
     alerts::resolve_of_refund(tx, id, &by.to_string(), now)?;

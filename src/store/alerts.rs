@@ -67,6 +67,16 @@ pub fn raise(tx: &mut Tx<'_>, alert: &NewAlert<'_>, now: DateTime<Utc>) -> Query
     outbox::tell_of_alert(tx, alert.kind, alert.order, now)
 }
 
+/// Whether such an alert of a payment or a refund stands open.
+pub fn is_raised(tx: &mut Tx<'_>, kind: AlertKind, about: Uuid) -> QueryResult<bool> {
+    let open = alerts::table
+        .filter(alerts::merchant_id.eq(tx.merchant.0))
+        .filter(alerts::resolved_at.is_null())
+        .filter(alerts::kind.eq(kind.name()))
+        .filter(alerts::payment_id.eq(about).or(alerts::refund_id.eq(about)));
+    diesel::select(diesel::dsl::exists(open)).get_result(tx.conn)
+}
+
 /// Notes that somebody has dealt with an alert. False when there is none, or it was dealt with before.
 pub fn resolve(tx: &mut Tx<'_>, id: AlertId, by: &str, now: DateTime<Utc>) -> QueryResult<bool> {
     let rows = diesel::update(alerts::table.find((tx.merchant.0, id.0)))

@@ -32,8 +32,10 @@ pub struct Refund {
     pub note: Option<String>,
     /// Under which of its numbers it is asked for, from one.
     pub round: u32,
-    /// How often the gateway was asked, under this number.
+    /// How often the gateway was asked, since a human last put it in.
     pub attempts: i32,
+    /// How often it was asked to no avail, since it last said that the refund goes on.
+    pub failures: i32,
     /// What went wrong the last time, in the gateway's words.
     pub trouble: Option<String>,
     /// When it was decided.
@@ -61,6 +63,7 @@ struct RefundRow {
     note: Option<String>,
     round: i32,
     attempts: i32,
+    failures: i32,
     trouble: Option<String>,
     created_at: DateTime<Utc>,
     settled_at: Option<DateTime<Utc>>,
@@ -78,6 +81,7 @@ impl RefundRow {
             note: self.note,
             round: u32::try_from(self.round)?,
             attempts: self.attempts,
+            failures: self.failures,
             trouble: self.trouble,
             created_at: self.created_at,
             settled_at: self.settled_at,
@@ -154,6 +158,8 @@ pub struct Became<'a> {
     pub state: RefundState,
     /// When the gateway is asked again, where it is to be.
     pub check_at: DateTime<Utc>,
+    /// How often the gateway was asked to no avail.
+    pub failures: i32,
     /// What went wrong, if anything.
     pub trouble: Option<&'a str>,
 }
@@ -182,6 +188,7 @@ pub fn settle(
         .set((
             refunds::state.eq(became.state.name()),
             refunds::check_at.eq(became.check_at),
+            refunds::failures.eq(became.failures),
             refunds::trouble.eq(became.trouble),
             refunds::settled_at.eq(settled_at),
         ))
@@ -189,9 +196,9 @@ pub fn settle(
     Ok(rows == 1)
 }
 
-/// Has a refund asked for again that waits for a human: under another number where the gateway has given up on the one before. Tells
-/// whether it waited for that.
-pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, now: DateTime<Utc>) -> QueryResult<bool> {
+/// Has a refund asked for again, at `check_at`, that waits for a human: under another number where the gateway has given up on the one
+/// before. Tells whether it waited for that.
+pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, check_at: DateTime<Utc>) -> QueryResult<bool> {
     let more = i32::from(refund.state == RefundState::Failed);
     let rows = diesel::update(refunds::table.find((tx.merchant.0, refund.id.0)))
         .filter(refunds::state.eq(refund.state.name()))
@@ -200,7 +207,8 @@ pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, now: DateTime<Utc>) -> Que
             refunds::state.eq(RefundState::Due.name()),
             refunds::round.eq(refunds::round + more),
             refunds::attempts.eq(0),
-            refunds::check_at.eq(now),
+            refunds::failures.eq(0),
+            refunds::check_at.eq(check_at),
         ))
         .execute(tx.conn)?;
     Ok(rows == 1)

@@ -330,6 +330,7 @@ diesel::table! {
         settled_at -> Nullable<Timestamptz>,
         round -> Int4,
         check_at -> Timestamptz,
+        failures -> Int4,
         trouble -> Nullable<Text>,
     }
 }

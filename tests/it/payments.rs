@@ -320,6 +320,54 @@ async fn an_unclear_answer_keeps_the_order() {
     assert_eq!(app.stock(1), 100);
 }
 
+/// What a gateway has not heard of is taken for closed. Should it hear of it after all, it is asked once more.
+#[actix_web::test]
+async fn what_was_closed_unheard_is_asked_about_once_more() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    switch(&app, json!({ "never_call": true, "pay_late": true })).await;
+    let (paid, unpaid) = (attempt(&alice, "paid").await, attempt(&alice, "unpaid").await);
+    for attempt in [&paid, &unpaid] {
+        alice.post(&format!("/orders/{}/cancel", attempt.order), &json!({ "reason": "changed_mind" })).await;
+    }
+    // As if the announcement had not arrived yet when they were closed.
+    app.execute("UPDATE payments SET check_at = expires_at + interval '1 minute'");
+    press(&app, &paid.number, "pay").await;
+    pass(&app, TimeDelta::seconds(15 * 60 + 49)).await;
+    assert_eq!(payments(&app), ["closed 20.00", "closed 20.00"]);
+    pass(&app, TimeDelta::seconds(1)).await;
+    assert_eq!(app.count("payments WHERE state = 'paid_late'"), 1);
+    assert_eq!(app.count("payments WHERE check_at IS NOT NULL"), 0, "that was the last time");
+    let_refunds_end(&app).await;
+    assert_eq!(refunds(&app), ["succeeded 20.00 payment_not_wanted"]);
+}
+
+/// A gateway that is gone for good keeps the order until a human gives the payment up.
+#[actix_web::test]
+async fn a_payment_that_nobody_closes_is_given_up_by_a_human() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let one = attempt(&alice, "one").await;
+    switch(&app, json!({ "fail_after": ["close", "query"], "pay_late": true })).await;
+    let path = format!("/payments/{}/give-up", one.payment);
+    let early = owner.post(&path, &json!({})).await;
+    assert_eq!((early.status.as_u16(), &early.json()["code"]), (409, &json!("payment_in_progress")));
+    for _ in 0..3 {
+        pass(&app, TimeDelta::minutes(20)).await;
+    }
+    assert_eq!((alerts(&app), app.stock(1)), (vec!["payment_stuck".to_owned()], 98));
+    assert_eq!(app.staff("kitchen").await.post(&path, &json!({})).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(owner.post(&path, &json!({})).await.json()["state"], "closed");
+    pass(&app, TimeDelta::zero()).await;
+    assert_eq!((words(&mut app.conn(), &state(&one)), app.stock(1)), (vec!["cancelled".to_owned()], 100));
+    // It comes back, and says that the customer has paid.
+    switch(&app, json!({ "never_call": true, "pay_late": true })).await;
+    press(&app, &one.number, "pay").await;
+    pass(&app, TimeDelta::minutes(30)).await;
+    let_refunds_end(&app).await;
+    assert_eq!(refunds(&app), ["succeeded 20.00 payment_not_wanted"]);
+}
+
 #[actix_web::test]
 async fn nobody_pays_in_time() {
     let app = TestApp::start();
@@ -383,6 +431,8 @@ async fn refunds_go_on_until_the_customer_has_the_money() {
         (&json!("due"), true)
     );
     assert_eq!(alerts(&app), ["refund_failed, resolved"]);
+    pass(&app, TimeDelta::seconds(59)).await;
+    assert!(row(&failed).starts_with("due, round 2, 0"), "not within a minute: {}", row(&failed));
     let_refunds_end(&app).await;
     assert!(row(&failed).starts_with("succeeded, round 2"), "{}", row(&failed));
     let again = owner.post(&format!("/refunds/{failed}/retry"), &json!({})).await;

@@ -5,7 +5,7 @@
 //! list is fetched at most once a minute, whoever sends whatever serial, and again once it is twelve hours old.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -104,7 +104,12 @@ impl Keys {
         if let Some(key) = platform.find(serial, caller.now()) {
             return Ok(key);
         }
-        let asked_at = platform.turn();
+        // Anybody can send a serial that nobody knows. Who comes while another asks does not wait: the provider repeats what it sends.
+        let asked_at = match platform.asked_at.try_lock() {
+            Ok(asked_at) => asked_at,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(unknown),
+        };
         if let Some(key) = platform.find(serial, caller.now()) {
             return Ok(key);
         }

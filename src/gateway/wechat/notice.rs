@@ -258,7 +258,7 @@ mod tests {
     fn answers_say_taken_or_fail() {
         assert_eq!((answer(true).status, answer(true).body.as_str()), (204, ""));
         let refused: Value = serde_json::from_str(&answer(false).body).expect("JSON");
-        assert_eq!((answer(false).status, &refused["code"]), (503, &json!("FAIL")));
+        assert_eq!((answer(false).status, &refused["code"]), (401, &json!("FAIL")));
     }
 
     proptest! {

@@ -78,11 +78,12 @@ impl Transaction {
         Ok(read)
     }
 
-    /// Where it stands. The states of payments by code do not occur with mini-programs; they mean what they mean there.
+    /// Where it stands. The states of payments by code do not occur with mini-programs; they mean what they mean there. Of what has gone back,
+    /// in part or whole, nobody asks who knows that it came; so where it is asked for, somebody has sent it back by hand, and it takes a
+    /// human to tell what the order is worth.
     pub(super) fn standing(&self) -> Result<Standing, Misfit> {
         match self.trade_state.as_str() {
-            // Money that came and went back did come.
-            "SUCCESS" | "REFUND" => self.receipt().map(Standing::Paid),
+            "SUCCESS" => self.receipt().map(Standing::Paid),
             "NOTPAY" => Ok(Standing::Open),
             // Taken on, or the password is being typed: money may come at any moment.
             "USERPAYING" | "ACCEPT" => Ok(Standing::Paying),
@@ -250,8 +251,8 @@ mod tests {
     fn every_state_has_one_meaning_and_others_have_none() {
         let paid = Standing::Paid(Receipt { transaction: "42".to_owned(), amount: Money::from_fen(1980) });
         for (state, expected) in [
-            ("SUCCESS", Some(paid.clone())),
-            ("REFUND", Some(paid)),
+            ("SUCCESS", Some(paid)),
+            ("REFUND", None),
             ("NOTPAY", Some(Standing::Open)),
             ("USERPAYING", Some(Standing::Paying)),
             ("ACCEPT", Some(Standing::Paying)),

@@ -14,7 +14,7 @@ pub(super) mod members;
 pub(super) mod menu;
 pub(super) mod moves;
 pub(super) mod orders;
-pub(super) mod refunds;
+pub(super) mod payments;
 pub(super) mod sessions;
 pub(super) mod settings;
 pub(super) mod statistics;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Till;
-use crate::domain::payment::PaymentNumber;
 use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
 use crate::gateway::Standing;
 use crate::service::leases::{LeaseName, Owner};
 use crate::service::payments::{self, Ended};
+use crate::store::payments as rows;
 
 /// How long whoever wants to close an attempt waits for somebody else who does.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,15 +26,18 @@ impl Till {
         let name = LeaseName::new(merchant, format!("close:{id}"));
         let lease = self.leases.acquire(&name, Owner::new(), PATIENCE).unless_held().ok_or(Error::LeaseLost)?;
         let fence = lease.fence().map(|fence| fence.0);
+        let method = self.store.read(merchant, |conn| {
+            rows::find(conn, merchant, id)?.map(|payment| payment.gateway).ok_or(Error::NotFound)
+        })?;
+        let gateway = self.gateway(merchant, method)?;
         let Some(payment) = self.store.write(merchant, |tx| payments::begin_closing(tx, id, fence))? else {
             return Ok(());
         };
-        let gateway = self.gateway(merchant, payment.gateway)?;
-        let standing = match gateway.close(PaymentNumber(id)) {
+        let standing = match gateway.close(payment.number()) {
             Ok(()) => Standing::Closed,
             Err(error) => {
                 log::info!(merchant_id:% = merchant, payment:% = id; "A gateway did not close a payment, and is asked: {error}");
-                self.ask(merchant, id, payment.gateway, &*gateway)?
+                self.ask(merchant, &payment, &*gateway)?
             }
         };
         let ended = match standing {

@@ -3,8 +3,9 @@
 //! Contract:
 //! * No gateway is called inside a transaction. A step claims what it is about in a short one, calls, and settles in another, which locks
 //!   the order and looks again: whatever happened in between stands.
-//! * An unclear answer decides nothing. An attempt is closed only when the gateway says that no money can come, and what money came is
-//!   never ignored: it pays the order, or goes back.
+//! * An unclear answer decides nothing. An attempt is closed only when the gateway says that it is, or that it knows of none: such as a page
+//!   that nobody has opened. That one is asked about once more when its time is over.
+//! * What money came is never ignored: it pays the order, or goes back.
 //! * A lease keeps two instances from asking the same at the same time. It saves calls; nothing rests on it.
 
 mod closing;
@@ -19,13 +20,13 @@ use chrono::TimeDelta;
 use crate::clock::Clock;
 use crate::config;
 use crate::domain::order::PayMethod;
-use crate::domain::payment::PaymentNumber;
 use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
 use crate::gateway::{Gateway, Gateways, Receipt, Standing};
 use crate::metrics::Metrics;
 use crate::service::leases::Leases;
 use crate::service::payments::{self, Confirmation, Settled};
+use crate::store::payments::Payment;
 use crate::store::{Store, Tx};
 
 pub use self::paying::Started;
@@ -81,17 +82,10 @@ impl Till {
     }
 
     /// Asks a gateway where an attempt stands, and settles what is certain. Returns what it said.
-    fn ask(
-        &self,
-        merchant: MerchantId,
-        payment: PaymentId,
-        method: PayMethod,
-        gateway: &dyn Gateway,
-    ) -> Result<Standing, Error> {
-        let standing =
-            gateway.query(PaymentNumber(payment)).map_err(|error| Error::GatewayUnavailable(error.to_string()))?;
+    fn ask(&self, merchant: MerchantId, payment: &Payment, gateway: &dyn Gateway) -> Result<Standing, Error> {
+        let standing = gateway.query(payment.number()).map_err(|error| Error::GatewayUnavailable(error.to_string()))?;
         if let Standing::Paid(receipt) = &standing {
-            self.confirm(merchant, payment, method, receipt.clone())?;
+            self.confirm(merchant, payment.id, payment.gateway, receipt.clone())?;
         }
         Ok(standing)
     }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::gateway::{Answer, Envelope, Receipt, RefundStanding, Says};
 use crate::metrics::GatewayLabels;
 use crate::service::payments::{self, Confirmation};
-use crate::service::refunds::{self, Asked, Patience};
+use crate::service::refunds::{self, Asked};
 use crate::store::alerts::NewAlert;
 use crate::store::notices::Notice;
 use crate::store::{Tx, alerts, notices};
@@ -45,6 +45,11 @@ impl Till {
         let outcome = match notice.says {
             Says::Paid { number, receipt } => {
                 let Receipt { transaction, amount } = receipt;
+                if [&notice.id, &number, &transaction].into_iter().any(|text| !is_sane(text)) {
+                    self.count(method, "refused");
+                    log::warn!(merchant_id:% = merchant, gateway = method.name(); "A notice is not taken: its numbers are none");
+                    return Ok(gateway.answer(false));
+                }
                 let money = Notice { gateway: method, id: notice.id, number, transaction, amount };
                 self.take_money(merchant, &money, envelope.body)?
             }
@@ -77,11 +82,12 @@ impl Till {
 
     fn take_refund(&self, merchant: MerchantId, number: &str, standing: RefundStanding) -> Result<&'static str, Error> {
         let Ok(number) = number.parse::<RefundNumber>() else { return Ok("nothing") };
-        if standing == RefundStanding::Unknown {
+        // Only an end is news. Whatever else there is to know is asked for in its time.
+        if !matches!(standing, RefundStanding::Succeeded | RefundStanding::Failed) {
             return Ok("nothing");
         }
         let now = self.clock.now();
-        let patience = Patience { wait: self.wait(0), is_last: false };
+        let patience = self.patience(0);
         let is_news = self
             .store
             .write(merchant, |tx| refunds::settle(tx, number, None, &Asked::Stands(standing), patience, now))?;
@@ -122,6 +128,11 @@ impl Till {
             Ok(true)
         })
     }
+}
+
+/// Whether it can be a number of something: providers' have 64 characters at most.
+fn is_sane(number: &str) -> bool {
+    (1..=128).contains(&number.len()) && !number.contains(char::is_control)
 }
 
 /// Applies a notice that is in the inbox, and writes down what became of it; nothing where its payment is not known.

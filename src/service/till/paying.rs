@@ -11,10 +11,7 @@ use crate::error::Error;
 use crate::gateway::{Charge, Checkout, GatewayError, Standing};
 use crate::service::payments::{self as tx_payments, Ended};
 use crate::store::payments::Payment;
-use crate::store::{merchants, orders, payments, people};
-
-/// Characters of what the customer is told the payment is for.
-const DESCRIPTION_CHARS: usize = 40;
+use crate::store::{orders, payments, people};
 
 /// An attempt to pay, and what the customer's device needs to make it: nothing where it is paid already.
 #[derive(Debug)]
@@ -39,11 +36,9 @@ impl Till {
         id: OrderId,
         channel: Option<Channel>,
     ) -> Result<Started, Error> {
-        let (order, subject, name) = self.store.read(merchant, |conn| {
+        let (order, subject) = self.store.read(merchant, |conn| {
             let order = orders::find(conn, merchant, customer, id)?.ok_or(Error::NotFound)?;
-            let subject = people::subject(conn, merchant, customer)?;
-            let merchant = merchants::find(conn, merchant)?.ok_or(Error::NotFound)?;
-            Ok::<_, Error>((order, subject, merchant.name.zh))
+            Ok::<_, Error>((order, people::subject(conn, merchant, customer)?))
         })?;
         if order.state != OrderState::PendingPayment {
             return Err(Error::IllegalMove { made: Move::Pay, state: order.state });
@@ -57,7 +52,8 @@ impl Till {
             return Err(Error::InvalidField { field: "channel", reason });
         };
         let payer = subject.filter(|(provider, _)| provider == order.pay_method.name()).map(|(_, id)| id);
-        let description: String = name.chars().take(DESCRIPTION_CHARS).collect();
+        // A repeated announcement must say the same, so this is made of what does not change.
+        let description = format!("订单 {}", &id.0.simple().to_string()[20..].to_uppercase());
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             let check_at = now + self.wait(0);
@@ -72,7 +68,16 @@ impl Till {
                 expires_at: payment.expires_at.unwrap_or(now),
             };
             match gateway.create(&charge) {
-                Ok(checkout) => return Ok(Started { payment, checkout: Some(checkout) }),
+                Ok(checkout) => {
+                    let payment = self.again(merchant, payment.id)?;
+                    if payment.state.is_open() {
+                        return Ok(Started { payment, checkout: Some(checkout) });
+                    }
+                    // It was called off before the gateway heard of it. Nobody waits for its money.
+                    if let Err(error) = gateway.close(payment.number()) {
+                        log::info!(merchant_id:% = merchant, payment:% = payment.id; "A payment is not wanted any more: {error}");
+                    }
+                }
                 // It may be paid, or closed by somebody else.
                 Err(GatewayError::Refused { code, message }) => {
                     log::info!(merchant_id:% = merchant, payment:% = payment.id; "A gateway refused a payment: {code} {message}");
@@ -80,9 +85,11 @@ impl Till {
                     if payment.state.has_money() {
                         return Ok(Started { payment, checkout: None });
                     }
-                    if payment.state.is_open() {
+                    if payment.state.is_open() && payment.created_at == now {
                         return Err(Error::PaymentRefused { code });
                     }
+                    // An older one may have been announced otherwise than it would be now.
+                    self.close(merchant, payment.id)?;
                 }
                 Err(error) => return Err(Error::GatewayUnavailable(error.to_string())),
             }
@@ -112,11 +119,15 @@ impl Till {
     /// Asks the gateway about an open attempt, settles what is certain, and returns the attempt as it is then.
     fn look(&self, merchant: MerchantId, payment: &Payment) -> Result<Payment, Error> {
         let gateway = self.gateway(merchant, payment.gateway)?;
-        if self.ask(merchant, payment.id, payment.gateway, &*gateway)? == Standing::Closed {
+        if self.ask(merchant, payment, &*gateway)? == Standing::Closed {
             let id = payment.id;
             self.store.write(merchant, |tx| tx_payments::end_closing(tx, id, Ended::Closed, None))?;
         }
-        self.store.read(merchant, |conn| payments::find(conn, merchant, payment.id)?.ok_or(Error::NotFound))
+        self.again(merchant, payment.id)
+    }
+
+    fn again(&self, merchant: MerchantId, id: PaymentId) -> Result<Payment, Error> {
+        self.store.read(merchant, |conn| payments::find(conn, merchant, id)?.ok_or(Error::NotFound))
     }
 
     /// Looks after an attempt that is open and about which the gateway has said nothing by its time: asks; and closes it where its time
@@ -130,12 +141,28 @@ impl Till {
             .store
             .write(merchant, |tx| tx_payments::claim(tx, id, |payment| self.next_check(payment, now), now))?;
         let Some((payment, order)) = claimed else { return Ok(false) };
-        if is_over(&payment, &order, now) {
-            self.close(merchant, id)?
+        if !payment.state.is_open() {
+            self.look_last(merchant, &payment)?;
+        } else if is_over(&payment, &order, now) {
+            self.close(merchant, id)?;
         } else {
-            self.look(merchant, &payment).map(drop)?
+            self.look(merchant, &payment)?;
         }
         Ok(true)
+    }
+
+    /// Asks once more about an attempt that was closed although its gateway had not heard of it. By now its time is over, so that what the
+    /// gateway says now stays so.
+    fn look_last(&self, merchant: MerchantId, payment: &Payment) -> Result<(), Error> {
+        let gateway = self.gateway(merchant, payment.gateway)?;
+        match self.ask(merchant, payment, &*gateway)? {
+            Standing::Paid(_) => return Ok(()),
+            Standing::Closed | Standing::Unknown => {}
+            Standing::Open | Standing::Paying => {
+                gateway.close(payment.number()).map_err(|error| Error::GatewayUnavailable(error.to_string()))?
+            }
+        }
+        self.store.write(merchant, |tx| tx_payments::stop_asking(tx, payment.id))
     }
 
     /// When the gateway is asked again. Waits double up to the payment's end; once that is over, the order waits for an answer, and so the
@@ -143,7 +170,8 @@ impl Till {
     fn next_check(&self, payment: &Payment, now: DateTime<Utc>) -> DateTime<Utc> {
         match payment.expires_at.filter(|end| *end > now) {
             Some(end) => (now + self.wait(payment.checks)).min(end),
-            None => now + self.wait(0),
+            None if payment.state.is_open() => now + self.wait(0),
+            None => now + self.wait(payment.checks),
         }
     }
 }

@@ -7,13 +7,10 @@ use crate::domain::moves::Reason;
 use crate::domain::payment::RefundState;
 use crate::domain::{MerchantId, RefundId};
 use crate::error::Error;
-use crate::gateway::Refunding;
+use crate::gateway::{GatewayError, Refunding};
 use crate::service::refunds::{self, Asked, Patience};
 use crate::store::refunds::Refund;
 use crate::store::{payments, refunds as rows};
-
-/// The least wait before a refund is asked for again: what WeChat Pay demands.
-const ASK_AGAIN: TimeDelta = TimeDelta::seconds(60);
 
 /// How long whoever has claimed a refund has it to themselves; longer than any call takes.
 const CLAIMED_FOR: TimeDelta = TimeDelta::seconds(60);
@@ -30,13 +27,7 @@ impl Till {
             self.store.write(merchant, |tx| rows::claim(tx, id, now, now + CLAIMED_FOR).map_err(Error::from))?;
         let Some(refund) = claimed else { return Ok(false) };
         let asked = self.ask_back(merchant, &refund)?;
-        let is_due = refund.state == RefundState::Due;
-        let attempts_max = i32::try_from(self.config.refund_attempts_max).unwrap_or(i32::MAX);
-        let wait = self.wait(refund.attempts - 1);
-        let patience = Patience {
-            wait: if is_due && matches!(asked, Asked::Nothing(_)) { wait.max(ASK_AGAIN) } else { wait },
-            is_last: is_due && refund.attempts >= attempts_max,
-        };
+        let patience = self.patience(refund.attempts - 1);
         let now = self.clock.now();
         self.store
             .write(merchant, |tx| refunds::settle(tx, refund.number(), Some(refund.attempts), &asked, patience, now))?;
@@ -65,6 +56,17 @@ impl Till {
             RefundState::Submitted => gateway.query_refund(&refunding),
             _ => gateway.refund(&refunding),
         };
-        Ok(standing.map_or_else(|error| Asked::Nothing(error.to_string()), Asked::Stands))
+        Ok(standing.map_or_else(|error| Asked::Nothing(words(&error)), Asked::Stands))
     }
+
+    /// How a gateway is asked about a refund that it was asked about `asked` times before.
+    pub(super) fn patience(&self, asked: i32) -> Patience {
+        let failures_max = i32::try_from(self.config.refund_attempts_max).unwrap_or(i32::MAX);
+        Patience { wait: self.wait(asked), failures_max }
+    }
+}
+
+/// A gateway's words, as a column of text takes them.
+fn words(error: &GatewayError) -> String {
+    error.to_string().chars().filter(|c| !c.is_control()).take(300).collect()
 }

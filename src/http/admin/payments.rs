@@ -1,14 +1,14 @@
-//! The staff put refunds in again that the gateway did not get through.
+//! What the staff decide where a gateway does not: refunds that are put in again, payments that are given up.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, post};
 use serde_json::json;
 
 use crate::App;
-use crate::domain::RefundId;
+use crate::domain::{PaymentId, RefundId};
 use crate::error::Error;
 use crate::http::extract::OrderPath;
-use crate::http::payments::RefundView;
+use crate::http::payments::{PaymentView, RefundView};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, RefundOrders, Staff, act};
 use crate::service;
@@ -37,4 +37,30 @@ pub(in crate::http) async fn retry_refund(
     let action = Action { name: "retry_refund", subject: format!("refund {id}"), detail: json!({}) };
     let refund = act(&app, &who, action, now, move |tx| service::refunds::put_in_again(tx, id, by, now)).await?;
     Ok(HttpResponse::Ok().json(RefundView::from(refund)))
+}
+
+/// Gives up a payment whose time has been over for half an hour, and that its gateway neither closes nor says anything of. Its order is called
+/// off then; should money have come for it, that goes back when the gateway says so.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    extensions(("x-permission" = json!("refund_orders"))),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The payment")),
+    responses(
+        (status = 200, body = PaymentView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`payment_in_progress`: it is not stuck"),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
+    ),
+)]
+#[post("/v1/admin/merchants/{m}/payments/{id}/give-up")]
+pub(in crate::http) async fn give_up(
+    app: Data<App>,
+    who: Staff<RefundOrders>,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let (id, now) = (PaymentId(path.id), app.clock.now());
+    let action = Action { name: "give_up_payment", subject: format!("payment {id}"), detail: json!({}) };
+    let payment = act(&app, &who, action, now, move |tx| service::payments::give_up(tx, id, now)).await?;
+    Ok(HttpResponse::Ok().json(PaymentView::from(payment)))
 }
