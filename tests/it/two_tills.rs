@@ -271,8 +271,8 @@ impl Tills {
     }
 
     /// Runs the timers of both, until nothing is due or on its way any more: what the provider got stuck with is settled there, and what
-    /// it gave up on is put in again by the staff. Switches must be off by then.
-    pub(crate) async fn rest(&self, manager: &Staff<'_>) {
+    /// it gave up on is put in again by the staff. Switches must be off by then. What does not come to rest is the error.
+    pub(crate) async fn rest(&self, manager: &Staff<'_>) -> Result<(), String> {
         self.relay.hold_nothing();
         let unrest = "SELECT 'payment ' || state AS value FROM payments WHERE state IN ('pending', 'closing') OR check_at IS NOT NULL
             UNION ALL SELECT 'refund ' || state FROM refunds WHERE state <> 'succeeded'
@@ -296,10 +296,10 @@ impl Tills {
             tokio::time::sleep(Duration::from_millis(30)).await;
             still = if unrested.is_empty() { still + 1 } else { 0 };
             if still == 3 {
-                return;
+                return Ok(());
             }
         }
-        panic!("there is no rest: {unrested:?}");
+        Err(format!("there is no rest: {unrested:?}"))
     }
 
     /// Somebody at the provider sends a refund on that is stuck there; any other is left alone.
@@ -367,8 +367,8 @@ impl Tills {
     }
 }
 
-/// Does all that is due, where it may block.
-pub(crate) async fn run_timers(app: &TestApp) {
+/// Does all that is due, where it may block, and returns how much that was.
+pub(crate) async fn run_timers(app: &TestApp) -> usize {
     let app = app.app.clone();
-    actix_web::rt::task::spawn_blocking(move || app.jobs.run(app.clock.now())).await.unwrap();
+    actix_web::rt::task::spawn_blocking(move || app.jobs.run(app.clock.now())).await.unwrap()
 }
