@@ -1,5 +1,6 @@
-//! Customers, staff, a gateway and timers do at random what they do every day, all at once, over HTTP; and a model that knows only
-//! what they were answered says what must have come out.
+//! Customers, staff, a provider that does everything wrong that providers do, and timers do at random what they do every day, all at
+//! once, over HTTP; and a model that knows only what they were answered, and what the provider says of the money, says what must have come
+//! out.
 //!
 //! Every worker draws from a generator of its own, seeded by the run's seed, so a seed repeats what is tried; how it interleaves is left
 //! to the machine. `SEEDS=1000 make simulate` tries a thousand seeds, `SEED=7 make simulate` one. The last line is
@@ -14,6 +15,10 @@ mod clients;
 #[path = "it/harness.rs"]
 mod harness;
 
+#[expect(dead_code, reason = "the integration tests use the rest")]
+#[path = "it/two_tills.rs"]
+mod two_tills;
+
 #[path = "simulation/model.rs"]
 mod model;
 #[path = "simulation/workers.rs"]
@@ -22,8 +27,8 @@ mod workers;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use crate::harness::{Setup, TestApp};
 use crate::model::Model;
+use crate::two_tills::Tills;
 
 /// Seeds of the ordinary test run.
 const SEEDS: u64 = 10;
@@ -54,15 +59,13 @@ fn main() -> ExitCode {
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One seed: two instances on a database of its own, everybody at work, then the reckoning.
+/// One seed: two instances on a database of its own and one provider, everybody at work, then the reckoning.
 async fn run(seed: u64) -> Model {
-    let variables = || vec![("ROWLOCK_DATABASE_POOL_SIZE", "8"), ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "20")];
-    let mut app = TestApp::with(Setup { variables: variables(), ..Setup::default() });
+    let mut tills = Tills::start(&[("ROWLOCK_DATABASE_POOL_SIZE", "8"), ("ROWLOCK_GATEWAYS_TIMEOUT_MS", "500")]);
     // What the audit finds is a violation among others.
-    app.audit_at_end = false;
-    let mut other = app.beside(Setup { variables: variables(), ..Setup::default() });
-    other.audit_at_end = false;
-    model::furnish(&app, seed);
-    let model = workers::work(&app, &other, seed).await;
-    model.reckon(&app)
+    tills.one.audit_at_end = false;
+    tills.two.audit_at_end = false;
+    model::furnish(&tills.one, seed);
+    let model = workers::work(&tills, seed).await;
+    model.reckon(&tills).await
 }

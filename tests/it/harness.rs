@@ -233,7 +233,8 @@ impl TestApp {
             });
         });
         let handle = receiver.recv().unwrap();
-        let client = reqwest::Client::new();
+        // Shorter than the server keeps a connection that nobody uses: none is used that it is just closing.
+        let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build().unwrap();
         Self { database, clock, app, address, client, server: Some((handle, thread)), audit_at_end: true }
     }
 

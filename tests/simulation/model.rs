@@ -1,14 +1,15 @@
-//! What must have come out, worked out from what everybody was answered and from nothing the service keeps for itself.
+//! What must have come out, worked out from what everybody was answered, from what the provider says of the money, and from nothing the
+//! service keeps for itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rowlock::domain::moves::Move;
 use rowlock::domain::order::OrderState;
 use rowlock::domain::payment::PaymentState;
-use rowlock::service::payments::Settled;
 use serde_json::Value;
 
 use crate::harness::{TestApp, number, words};
+use crate::two_tills::{Money, Tills};
 
 /// Units of each goods to begin with.
 pub(crate) const STOCK: i64 = 60;
@@ -70,11 +71,14 @@ pub(crate) struct Model {
     created: BTreeSet<String>,
     keys: HashMap<(usize, String), String>,
     done: HashMap<String, Vec<Done>>,
-    confirmations: HashMap<String, Vec<(Settled, i64)>>,
+    /// The numbers under which somebody was told to pay.
+    numbers: BTreeSet<String>,
     stock_moves: BTreeMap<i64, i64>,
     corrections: BTreeMap<String, i64>,
     /// What was heard, in order: the order it was about, if it was about one.
     heard: Vec<Option<String>>,
+    /// How many of them were alerts.
+    alerts: i64,
 }
 
 pub(crate) fn fen(amount: &Value) -> i64 {
@@ -121,9 +125,9 @@ impl Model {
         self.done.entry(order.to_owned()).or_default().push(done);
     }
 
-    /// A gateway was answered.
-    pub(crate) fn confirmed(&mut self, order: &str, settled: Settled, fen: i64) {
-        self.confirmations.entry(order.to_owned()).or_default().push((settled, fen));
+    /// Somebody was told to pay under a number.
+    pub(crate) fn payable(&mut self, number: &str) {
+        self.numbers.insert(number.to_owned());
     }
 
     /// Stock was changed by hand.
@@ -142,10 +146,12 @@ impl Model {
     }
 
     /// Somebody who listens has heard of this.
-    pub(crate) fn heard(&mut self, seq: i64, order: Option<&str>) {
+    pub(crate) fn heard(&mut self, seq: i64, kind: &str, order: Option<&str>) {
         let last = i64::try_from(self.heard.len()).unwrap();
         self.expect(seq == last + 1, || format!("event {seq} was heard after {last}"));
-        self.heard.push(order.map(ToOwned::to_owned));
+        let is_alert = kind == "alert_raised";
+        self.alerts += i64::from(is_alert);
+        self.heard.push(order.filter(|_| !is_alert).map(ToOwned::to_owned));
     }
 
     /// Counts what is no move of an order.
@@ -154,25 +160,29 @@ impl Model {
     }
 
     /// Holds what must be against what is.
-    pub(crate) fn reckon(mut self, app: &TestApp) -> Self {
+    pub(crate) async fn reckon(mut self, tills: &Tills) -> Self {
+        let app = &tills.one;
         let mut conn = app.conn();
         let known = i64::try_from(self.orders.len()).unwrap();
         let kept = number(&mut conn, "SELECT count(*) AS value FROM orders");
         self.expect(kept == known, || format!("{kept} orders, {known} of which somebody was told"));
 
-        // Of each order its placing and each row of its history is heard, once.
-        for id in self.orders.keys().cloned().collect::<Vec<_>>() {
-            let told = self.heard.iter().filter(|order| order.as_ref() == Some(&id)).count();
-            let rows = format!("SELECT count(*) AS value FROM order_events WHERE order_id = '{id}'");
-            let rows = number(&mut conn, &rows);
-            self.expect(told as i64 == rows + 1, || format!("order {id}: {told} events were heard, {rows} moves made"));
-        }
-
+        let (heard, raised) = (self.alerts, number(&mut conn, "SELECT count(*) AS value FROM alerts"));
+        self.expect(heard == raised, || format!("{heard} alerts were heard, {raised} raised"));
         let mut taken: BTreeMap<i64, i64> = BTreeMap::new();
         let mut points: BTreeMap<usize, i64> = BTreeMap::new();
-        let mut votes = 0;
+        let (mut votes, mut kept) = (0, 0);
         for (id, told) in std::mem::take(&mut self.orders) {
-            let end = self.replay(app, &id, &told);
+            let (theirs, ours) = (tills.at_provider_for(&mut conn, &id).await, Tills::in_books(&mut conn, &id));
+            self.expect(theirs == ours, || format!("order {id}: the provider has {theirs:?}, our books {ours:?}"));
+            // Of each order its placing, each row of its history and each refund that was made is heard, once.
+            let heard = self.heard.iter().filter(|order| order.as_ref() == Some(&id)).count();
+            let rows = format!("SELECT count(*) AS value FROM order_events WHERE order_id = '{id}'");
+            let rows = number(&mut conn, &rows);
+            let happened = usize::try_from(rows).unwrap() + 1 + theirs.went_back.len();
+            self.expect(heard == happened, || format!("order {id}: {heard} events were heard, {happened} happened"));
+            let end = self.replay(app, &id, &told, &theirs);
+            kept += end.kept;
             for (goods, units) in &told.lines {
                 *taken.entry(*goods).or_default() += units - end.returned.get(goods).copied().unwrap_or_default();
             }
@@ -187,6 +197,17 @@ impl Model {
             let stock = app.stock(goods);
             self.expect(stock == expected, || format!("goods {goods}: stock is {stock}, must be {expected}"));
         }
+        // In sum, by all that customers were told to pay, whatever order it was for.
+        let mut left = 0;
+        for number in &self.numbers {
+            left += tills.at_provider(number).await.left();
+        }
+        self.expect(left == kept, || format!("the provider has {left} fen, must have {kept}"));
+        // How often it went wrong, so that it shows when it never does.
+        for state in PaymentState::ALL {
+            let count = format!("SELECT count(*) AS value FROM payments WHERE gateway <> 'cash' AND state = '{state}'");
+            *self.moves.entry(state.name()).or_default() += usize::try_from(number(&mut conn, &count)).unwrap();
+        }
         let spent: i64 = points.values().sum();
         let customers = number(&mut conn, "SELECT count(*) AS value FROM accounts WHERE kind = 'points'");
         let left = number(&mut conn, "SELECT sum(balance)::bigint AS value FROM accounts WHERE kind = 'points'");
@@ -200,7 +221,7 @@ impl Model {
     }
 
     /// Goes through an order's history, and holds each row against the machine and against what was answered.
-    fn replay(&mut self, app: &TestApp, id: &str, told: &Told) -> End {
+    fn replay(&mut self, app: &TestApp, id: &str, told: &Told, money: &Money) -> End {
         let mut conn = app.conn();
         let rows = words(
             &mut conn,
@@ -263,18 +284,15 @@ impl Model {
         self.expect(at.name() == state, || format!("order {id} is {state}, its history ends in {at}"));
         end.is_called_off = matches!(at, OrderState::Cancelled | OrderState::Rejected);
 
-        let mut unwanted = 0;
-        let mut wins = 0;
-        for (settled, fen) in self.confirmations.remove(id).unwrap_or_default() {
-            match settled {
-                Settled::Now(PaymentState::Paid) => wins += 1,
-                Settled::KnownBefore => {}
-                Settled::Now(_) => unwanted += fen,
-            }
-        }
         let pays = rows.iter().filter(|row| row.starts_with("pay|")).count();
-        self.expect(wins == pays && pays <= 1, || {
-            format!("order {id}: {wins} payments counted, {pays} in its history")
+        self.expect(pays <= 1, || format!("order {id} was paid {pays} times"));
+        // What came to the provider and did not pay the order goes back, be it late, another amount, or too much.
+        let came_in: i64 = money.came_in.values().sum();
+        end.kept = if pays == 1 { paid - back } else { 0 };
+        let unwanted = came_in - if pays == 1 { paid } else { 0 };
+        self.expect(unwanted >= 0, || format!("order {id}: {came_in} fen came in, and it is paid"));
+        self.expect(money.left() == end.kept, || {
+            format!("order {id}: the provider has {} fen of it, must have {}", money.left(), end.kept)
         });
         let owed =
             format!("SELECT coalesce((sum(amount) * 100)::bigint, 0) AS value FROM refunds WHERE order_id = '{id}'");
@@ -293,4 +311,6 @@ struct End {
     /// What its buyer has of what it granted.
     votes: i64,
     is_called_off: bool,
+    /// What of its money is still at the provider, in fen.
+    kept: i64,
 }

@@ -8,16 +8,15 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use reqwest::{Method, StatusCode};
-use rowlock::domain::MerchantId;
 use rowlock::domain::moves::Move;
-use rowlock::service::payments::confirm;
 use serde_json::{Value, json};
 
 use crate::clients::{Answer, Customer, Staff};
-use crate::harness::{TestApp, confirmation};
 use crate::model::{Done, Model, POINTS, fen};
+use crate::two_tills::{Tills, run_timers};
 
 const CUSTOMERS: usize = 5;
 /// What each worker does before it goes home.
@@ -25,8 +24,7 @@ const STEPS: usize = 40;
 
 /// What everybody can see: the orders that were placed, and the model.
 struct World<'a> {
-    app: &'a TestApp,
-    other: &'a TestApp,
+    tills: &'a Tills,
     /// The customers' ids.
     customers: Vec<String>,
     model: RefCell<Model>,
@@ -46,17 +44,32 @@ impl World<'_> {
         orders[random.random_range(from..=last)].clone()
     }
 
-    /// Counts an operation; nothing that is sent makes the service break.
+    /// One of a customer's own, of the last few that were placed, if there is one.
+    fn pick_of(&self, customer: usize, random: &mut StdRng) -> Option<(String, usize, i64)> {
+        let orders = self.orders.borrow();
+        let own: Vec<_> = orders.iter().rev().take(30).filter(|order| order.1 == customer).collect();
+        own.choose(random).map(|order| (*order).clone())
+    }
+
+    /// Counts an operation; nothing that is sent makes the service break. What needs the provider may have to be tried again.
     fn answered(&self, what: &str, answer: &Answer) -> bool {
         let mut model = self.model.borrow_mut();
         model.operations += 1;
-        model.expect(!answer.status.is_server_error(), || format!("{what}: {} {}", answer.status, answer.text));
+        let may_wait = ["cancel", "reject", "refunds", "pay", "check"].contains(&what)
+            && answer.status == StatusCode::SERVICE_UNAVAILABLE;
+        model.expect(may_wait || !answer.status.is_server_error(), || {
+            format!("{what}: {} {}", answer.status, answer.text)
+        });
+        if may_wait {
+            model.did("wait");
+        }
         answer.status.is_success()
     }
 }
 
 /// Everybody does what they do until they are done.
-pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
+pub(crate) async fn work(tills: &Tills, seed: u64) -> Model {
+    let (app, other) = (&tills.one, &tills.two);
     let (mut customers, mut ids) = (Vec::new(), Vec::new());
     for index in 0..CUSTOMERS {
         let name = format!("customer-{index}");
@@ -72,7 +85,7 @@ pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
     }
     let staff =
         [app.staff("owner").await, app.staff("manager").await, app.staff("cashier").await, app.staff("kitchen").await];
-    let world = World { app, other, customers: ids, model: RefCell::default(), orders: RefCell::default() };
+    let world = World { tills, customers: ids, model: RefCell::default(), orders: RefCell::default() };
     let random = |worker: u64| StdRng::seed_from_u64(seed * 1_000 + worker);
     let mut workers: Vec<LocalBoxFuture<'_, ()>> = Vec::new();
     for (index, customer) in customers.iter().enumerate() {
@@ -83,13 +96,16 @@ pub(crate) async fn work(app: &TestApp, other: &TestApp, seed: u64) -> Model {
         let at = if index % 2 == 0 { other } else { app };
         workers.push(run_the_shop(&world, member.at(at), random(100 + index as u64)).boxed_local());
     }
-    for index in 0..2 {
-        workers.push(collect_money(&world, random(200 + index)).boxed_local());
-    }
+    workers.push(upset_the_provider(&world, random(200)).boxed_local());
+    workers.push(put_in_again(&world, &staff[0], random(201)).boxed_local());
     workers.push(let_time_pass(&world, random(300)).boxed_local());
     let is_over = Cell::new(false);
     let work = async {
         join_all(workers).await;
+        tills.switch(None, &json!({})).await;
+        if let Err(unrest) = tills.rest(&staff[0]).await {
+            world.model.borrow_mut().expect(false, || unrest);
+        }
         lift_all(&world, &staff[0]).await;
         is_over.set(true);
     };
@@ -105,7 +121,7 @@ fn wanted(random: &mut StdRng) -> Value {
     let mut body = json!({
         "lines": lines,
         "fulfilment": if random.random_bool(0.5) { json!({ "kind": "pickup" }) } else { json!({ "kind": "dine_in", "table": "A1" }) },
-        "pay_method": if random.random_bool(0.4) { "cash" } else { "sandbox" },
+        "pay_method": if random.random_bool(0.25) { "cash" } else { "sandbox" },
     });
     if random.random_bool(0.3) {
         body["points"] = json!(random.random_range(1..=600));
@@ -116,7 +132,7 @@ fn wanted(random: &mut StdRng) -> Value {
 async fn order_and_regret(world: &World<'_>, index: usize, customer: Customer<'_>, mut random: StdRng) {
     let mut sent: Vec<(String, Value)> = Vec::new();
     for step in 0..STEPS {
-        match random.random_range(0..10) {
+        match random.random_range(0..14) {
             // Sends the same again, once or twice at the same moment, as a client that lost the answer.
             0 if !sent.is_empty() => {
                 let (key, body) = sent[random.random_range(0..sent.len())].clone();
@@ -178,11 +194,19 @@ async fn order_and_regret(world: &World<'_>, index: usize, customer: Customer<'_
                     model.moved(&order, Done::Plain(Move::Nudge));
                 }
             }
+            6..=8 => {
+                let mine = world.pick_of(index, &mut random).unwrap_or(world.pick(&mut random).await);
+                pay(world, index, &customer, &mut random, &mine).await;
+            }
             _ => {
                 let (key, body) = (format!("key-{step}"), wanted(&mut random));
                 sent.push((key.clone(), body.clone()));
                 let answer = customer.place(&key, &body).await;
                 told(world, index, &key, &answer);
+                if answer.status == StatusCode::CREATED && body["pay_method"] == "sandbox" && random.random_bool(0.6) {
+                    let order = answer.json()["id"].as_str().unwrap().to_owned();
+                    pay(world, index, &customer, &mut random, &(order, index, 0)).await;
+                }
             }
         }
     }
@@ -314,7 +338,7 @@ async fn listen(world: &World<'_>, member: Staff<'_>, is_over: &Cell<bool>) {
         let page = page.json();
         for event in page["items"].as_array().unwrap() {
             after = event["seq"].as_i64().unwrap();
-            world.model.borrow_mut().heard(after, event["order_id"].as_str());
+            world.model.borrow_mut().heard(after, event["kind"].as_str().unwrap(), event["order_id"].as_str());
         }
         if was_over && page["items"].as_array().unwrap().is_empty() {
             return;
@@ -327,32 +351,86 @@ fn yuan(fen: i64) -> String {
     format!("{}.{:02}", fen / 100, fen % 100)
 }
 
-/// A gateway that tells of payments late, twice, at once and wrongly.
-async fn collect_money(world: &World<'_>, mut random: StdRng) {
-    for step in 0..STEPS {
-        let (order, _, total) = world.pick(&mut random).await;
-        let wrong = random.random_bool(0.1);
-        let amount = if wrong || total == 0 { total + 1 } else { total };
-        // Now and then a second transaction for the same order; the same number for every repeat.
-        let transaction = if random.random_bool(0.15) { format!("{order}-{step}") } else { format!("{order}-{wrong}") };
-        let confirmation = confirmation(world.app, &order, &yuan(amount), &transaction);
-        let times = random.random_range(1..=3);
-        let told = (0..times).map(|time| {
-            let app = if time % 2 == 0 { &world.app } else { &world.other };
-            let (app, confirmation) = (app.app.clone(), confirmation.clone());
-            actix_web::rt::task::spawn_blocking(move || {
-                let now = app.clock.now();
-                app.store.write(MerchantId(1), |tx| confirm(tx, &confirmation, now))
-            })
-        });
-        for settled in join_all(told).await {
-            let mut model = world.model.borrow_mut();
-            model.operations += 1;
-            match settled.unwrap() {
-                Ok(settled) => model.confirmed(&order, settled, amount),
-                Err(error) => model.expect(false, || format!("a payment of {order}: {error}")),
+/// Begins to pay, or begins anew; and then pays, or types for a while, or does neither.
+async fn pay(
+    world: &World<'_>,
+    index: usize,
+    customer: &Customer<'_>,
+    random: &mut StdRng,
+    (order, whose, _): &(String, usize, i64),
+) {
+    let path = format!("/orders/{order}/payments");
+    let body = [json!({}), json!({}), json!({ "channel": "qr" }), json!({ "channel": "page" })].choose(random).cloned();
+    let answer = customer.post(&path, &body.unwrap()).await;
+    let is_done = world.answered("pay", &answer);
+    world
+        .model
+        .borrow_mut()
+        .expect(*whose == index || answer.status == StatusCode::NOT_FOUND, || format!("a stranger: {}", answer.text));
+    if !is_done {
+        return;
+    }
+    let payment = answer.json()["payment"]["id"].as_str().unwrap().to_owned();
+    let number = payment.replace('-', "");
+    world.model.borrow_mut().payable(&number);
+    let presses: &[&str] = match random.random_range(0..10) {
+        0..=5 => &["pay"],
+        6 => &["type", "pay"],
+        7 => &["type", "cancel"],
+        _ => &[],
+    };
+    for button in presses {
+        if world.tills.press(&number, button).await.status.is_success() {
+            world.model.borrow_mut().did("press");
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..30))).await;
+    }
+    if random.random_bool(0.3) {
+        let answer = customer.post(&format!("{path}/{payment}/check"), &json!({})).await;
+        world.answered("check", &answer);
+    }
+}
+
+/// The provider, which does now this and now that wrong.
+async fn upset_the_provider(world: &World<'_>, mut random: StdRng) {
+    let calls = ["create", "query", "close", "refund", "query_refund"];
+    for _ in 0..STEPS {
+        let call = calls.choose(&mut random).unwrap();
+        let switches = match random.random_range(0..14) {
+            0 => json!({ "repeat": true, "forge": true }),
+            1 => json!({ "delay_s": random.random_range(1..120) }),
+            2 => json!({ "reorder": true }),
+            3 => json!({ "never_call": true }),
+            4 => json!({ "pay_twice": true, "repeat": true }),
+            5 => json!({ "pay_late": true }),
+            6 => json!({ "pay_amount": "0.07" }),
+            7 => json!({ "fail_after": [call] }),
+            8 => json!({ "hang_after": [call] }),
+            9 => json!({ "refund": "fail" }),
+            10 => json!({ "refund": "abnormal", "refund_asks": random.random_range(0..2) }),
+            11 => json!({ "refund_asks": random.random_range(1..4) }),
+            _ => json!({}),
+        };
+        world.tills.switch(None, &switches).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..140))).await;
+    }
+}
+
+/// Puts refunds in again that the provider gave up on or got stuck with.
+async fn put_in_again(world: &World<'_>, owner: &Staff<'_>, mut random: StdRng) {
+    for _ in 0..STEPS / 2 {
+        let alerts = owner.get("/alerts").await;
+        world.answered("alerts", &alerts);
+        for alert in alerts.json()["items"].as_array().unwrap() {
+            let is_stuck = alert["kind"].as_str().unwrap().starts_with("refund_");
+            if let (true, Some(refund)) = (is_stuck && random.random_bool(0.5), alert["refund_id"].as_str()) {
+                let again = owner.post(&format!("/refunds/{refund}/retry"), &json!({})).await;
+                if world.answered("put in again", &again) {
+                    world.model.borrow_mut().did("put in again");
+                }
             }
         }
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..100))).await;
     }
 }
 
@@ -360,14 +438,9 @@ async fn collect_money(world: &World<'_>, mut random: StdRng) {
 async fn let_time_pass(world: &World<'_>, mut random: StdRng) {
     for _ in 0..STEPS / 2 {
         let by = TimeDelta::seconds(random.random_range(1..200));
-        world.app.clock.advance(by);
-        world.other.clock.advance(by);
-        let run = |app: &TestApp| {
-            let app = app.app.clone();
-            actix_web::rt::task::spawn_blocking(move || app.jobs.run(app.clock.now()))
-        };
-        let (here, there) = tokio::join!(run(world.app), run(world.other));
-        world.model.borrow_mut().operations += here.unwrap() + there.unwrap();
+        world.tills.advance(by);
+        let (here, there) = tokio::join!(run_timers(&world.tills.one), run_timers(&world.tills.two));
+        world.model.borrow_mut().operations += here + there;
         tokio::time::sleep(Duration::from_millis(random.random_range(1..80))).await;
     }
 }
