@@ -163,11 +163,7 @@ impl Gateways {
             return Some(Arc::clone(gateway));
         }
         drop(opened);
-        let is_everybodys = match method {
-            PayMethod::Cash => true,
-            PayMethod::Sandbox => self.has_sandbox,
-            PayMethod::Wechat | PayMethod::Alipay => false,
-        };
+        let is_everybodys = method == PayMethod::Cash || method == PayMethod::Sandbox && self.has_sandbox;
         is_everybodys.then(|| self.open_one(merchant, method, Table::new(), Path::new("")).ok()).flatten()
     }
 
