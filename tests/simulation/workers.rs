@@ -132,7 +132,9 @@ fn wanted(random: &mut StdRng) -> Value {
 async fn order_and_regret(world: &World<'_>, index: usize, customer: Customer<'_>, mut random: StdRng) {
     let mut sent: Vec<(String, Value)> = Vec::new();
     for step in 0..STEPS {
-        match random.random_range(0..14) {
+        // Until there is an order, everybody places one: all would wait for somebody else to do it.
+        let choice = if world.orders.borrow().is_empty() { 13 } else { random.random_range(0..14) };
+        match choice {
             // Sends the same again, once or twice at the same moment, as a client that lost the answer.
             0 if !sent.is_empty() => {
                 let (key, body) = sent[random.random_range(0..sent.len())].clone();
