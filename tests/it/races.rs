@@ -402,6 +402,8 @@ fn faults(random: &mut StdRng, start: Start) -> Value {
 
 /// A seed: many orders, each of which has a few things done to it at about the same time.
 async fn at_random(desk: &Desk<'_>, seed: u64) {
+    // Shown when the test fails, however it does.
+    println!("seed {seed}");
     let random = &mut StdRng::seed_from_u64(seed);
     let later = TimeDelta::seconds(*[0, 0, 25, 14 * 60 + 51, 15 * 60].choose(random).unwrap());
     let plans: Vec<(Start, Value)> = (0..AT_ONCE)
