@@ -346,7 +346,7 @@ async fn every_pair(variables: &[(&'static str, &'static str)]) {
     let mut runners = Vec::new();
     for ((later, timed, is_held), races) in groups {
         // The timers ask about eight payments at a time, and those that are held keep the rest waiting.
-        let at_once = if is_held && timed[0] { 8 } else { 40 };
+        let at_once = if is_held && timed[0] { 8 } else { 20 };
         for races in races.chunks(at_once) {
             runners.extend(run_all(&desk, races, TimeDelta::seconds(later)).await);
         }
@@ -368,7 +368,7 @@ async fn every_pair_meets_without_leases() {
 }
 
 /// Orders that race at the same time.
-const AT_ONCE: usize = 60;
+const AT_ONCE: usize = 30;
 
 /// What the provider does wrong with a payment.
 fn faults(random: &mut StdRng, start: Start) -> Value {
@@ -402,6 +402,8 @@ fn faults(random: &mut StdRng, start: Start) -> Value {
 
 /// A seed: many orders, each of which has a few things done to it at about the same time.
 async fn at_random(desk: &Desk<'_>, seed: u64) {
+    // Shown when the test fails, however it does.
+    println!("seed {seed}");
     let random = &mut StdRng::seed_from_u64(seed);
     let later = TimeDelta::seconds(*[0, 0, 25, 14 * 60 + 51, 15 * 60].choose(random).unwrap());
     let plans: Vec<(Start, Value)> = (0..AT_ONCE)

@@ -130,6 +130,11 @@ impl Model {
         self.numbers.insert(number.to_owned());
     }
 
+    /// All of these.
+    pub(crate) fn numbers(&self) -> Vec<String> {
+        self.numbers.iter().cloned().collect()
+    }
+
     /// Stock was changed by hand.
     pub(crate) fn stocked(&mut self, goods: i64, delta: i64) {
         *self.stock_moves.entry(goods).or_default() += delta;
