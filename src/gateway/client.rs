@@ -146,6 +146,8 @@ impl Client {
         }
         let http = self.line.http.get_or_init(|| {
             let builder = blocking::Client::builder().user_agent("Rowlock/1").redirect(Policy::none());
+            // A connection that the provider is about to close would make the next call unclear.
+            let builder = builder.pool_idle_timeout(Duration::from_secs(4));
             // Half of the time, so that what is not reached leaves some for another host.
             let builder = builder.timeout(self.line.timeout).connect_timeout(self.line.timeout / 2);
             builder.build().map_err(|error| error.to_string())

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Data;
@@ -13,6 +15,9 @@ use crate::config::Http;
 use crate::domain::{CustomerId, MerchantId, StaffId};
 use crate::error::Error;
 
+/// Passwords that wait to be hashed at most. A hash takes 19 MiB and a tenth of a second, and whoever guesses takes another name each time.
+const HASHING_MAX: usize = 8;
+
 /// Token buckets in this process's memory: N instances let N times as much through.
 pub struct RateLimits {
     customers: DefaultKeyedRateLimiter<(MerchantId, CustomerId)>,
@@ -21,6 +26,9 @@ pub struct RateLimits {
     /// Of one address, and of all of them: who guesses from one does not keep the member out.
     staff_logins: DefaultKeyedRateLimiter<(MerchantId, String, Option<IpAddr>)>,
     all_staff_logins: DefaultKeyedRateLimiter<(MerchantId, String)>,
+    /// Passwords that are hashed, or wait for their turn.
+    hashing: AtomicUsize,
+    turn: Mutex<()>,
     clock: DefaultClock,
 }
 
@@ -40,6 +48,8 @@ impl RateLimits {
                 config.staff_logins_per_minute.saturating_mul(10),
             ))),
             logins: RateLimiter::keyed(Quota::per_minute(positive(config.logins_per_minute))),
+            hashing: AtomicUsize::new(0),
+            turn: Mutex::default(),
             clock: DefaultClock::default(),
         }
     }
@@ -83,6 +93,22 @@ impl RateLimits {
         self.logins
             .check_key(&address)
             .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
+    }
+
+    /// Does what hashes passwords, one at a time.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] when too many wait; what `work` returns.
+    pub fn hashing<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let waiting = self.hashing.fetch_add(1, Ordering::Relaxed);
+        let done = if waiting < HASHING_MAX {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            work()
+        } else {
+            Err(Error::TooManyRequests { retry_after: Duration::from_secs(1) })
+        };
+        self.hashing.fetch_sub(1, Ordering::Relaxed);
+        done
     }
 
     /// Drops, once a minute, the buckets that have filled up again, so that memory follows the customers of now.

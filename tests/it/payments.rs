@@ -342,6 +342,21 @@ async fn what_was_closed_unheard_is_asked_about_once_more() {
     assert_eq!(refunds(&app), ["succeeded 20.00 payment_not_wanted"]);
 }
 
+/// That nothing was paid is no payment, whoever says so.
+#[actix_web::test]
+async fn nothing_is_not_money() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let one = attempt(&alice, "one").await;
+    switch(&app, json!({ "pay_amount": "0.00" })).await;
+    press(&app, &one.number, "pay").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let check = format!("/orders/{}/payments/{}/check", one.order, one.payment);
+    let unclear = alice.post(&check, &json!({})).await;
+    assert_eq!((unclear.status.as_u16(), &unclear.json()["code"]), (503, &json!("gateway_unavailable")));
+    assert_eq!((payments(&app), app.count("gateway_notices")), (vec!["pending 20.00".to_owned()], 0));
+}
+
 /// A gateway that is gone for good keeps the order until a human gives the payment up.
 #[actix_web::test]
 async fn a_payment_that_nobody_closes_is_given_up_by_a_human() {

@@ -308,3 +308,19 @@ async fn the_trail_tells_who_did_what_and_no_secrets() {
     assert_eq!(owner.get("/actions?action=%00").await.refusal(), (422, "invalid_field".into()));
     assert_eq!(count(&app.staff_of(2, "owner").await.get("/actions").await), 0);
 }
+
+/// Hashing a password takes its time and memory: of many at once, most are told to come back, and none is let in for it.
+#[actix_web::test]
+async fn many_logins_at_once_are_not_all_hashed() {
+    let app = TestApp::start();
+    let logins = (0..60).map(|number| {
+        let body = json!({ "login": format!("nobody{number}"), "password": "not the one" });
+        app.request(Method::POST, "/v1/admin/merchants/1/sessions").json(&body)
+    });
+    let answers = join_all(logins.map(Answer::of)).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status.as_u16() == status).count();
+    assert_eq!(count(401) + count(429), 60);
+    assert!(count(401) >= 8 && count(429) > 0, "{} were tried, {} turned away", count(401), count(429));
+    let member = app.staff("owner").await;
+    assert_eq!(member.get("/me").await.status.as_u16(), 200);
+}

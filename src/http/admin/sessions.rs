@@ -82,7 +82,10 @@ pub(in crate::http) async fn log_in(
     let login = line("login", &body.0.login, 50)?;
     app.limits.staff_login(merchant.0, &login, address(&req))?;
     let password = password("password", body.0.password, 1..=200)?;
-    let member = blocking(&app, move |app| service::staff::log_in(&app.store, merchant.0, &login, &password)).await?;
+    let member = blocking(&app, move |app| {
+        app.limits.hashing(|| service::staff::log_in(&app.store, merchant.0, &login, &password))
+    })
+    .await?;
     Ok(HttpResponse::Created().json(StaffSession::of(&app, merchant.0, member)?))
 }
 
@@ -140,8 +143,10 @@ pub(in crate::http) async fn change_password(
     let (checked, hash) = blocking(&app, {
         let login = login.clone();
         move |app| {
-            let checked = service::staff::check_password(&app.store, merchant, &login, &old)?;
-            Ok((checked, service::staff::hash(&new)?))
+            app.limits.hashing(|| {
+                let checked = service::staff::check_password(&app.store, merchant, &login, &old)?;
+                Ok((checked, service::staff::hash(&new)?))
+            })
         }
     })
     .await?;

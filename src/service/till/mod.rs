@@ -19,6 +19,7 @@ use chrono::TimeDelta;
 
 use crate::clock::Clock;
 use crate::config;
+use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
 use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
@@ -85,6 +86,9 @@ impl Till {
     fn ask(&self, merchant: MerchantId, payment: &Payment, gateway: &dyn Gateway) -> Result<Standing, Error> {
         let standing = gateway.query(payment.number()).map_err(|error| Error::GatewayUnavailable(error.to_string()))?;
         if let Standing::Paid(receipt) = &standing {
+            if receipt.amount == Money::ZERO {
+                return Err(Error::GatewayUnavailable("it says that nothing was paid".to_owned()));
+            }
             self.confirm(merchant, payment.id, payment.gateway, receipt.clone())?;
         }
         Ok(standing)

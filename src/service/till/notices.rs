@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Till;
 use crate::clock::uuid_at;
+use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
 use crate::domain::payment::{AlertKind, PaymentNumber, RefundNumber};
 use crate::domain::{AlertId, MerchantId};
@@ -45,9 +46,9 @@ impl Till {
         let outcome = match notice.says {
             Says::Paid { number, receipt } => {
                 let Receipt { transaction, amount } = receipt;
-                if [&notice.id, &number, &transaction].into_iter().any(|text| !is_sane(text)) {
+                if amount == Money::ZERO || [&notice.id, &number, &transaction].into_iter().any(|text| !is_sane(text)) {
                     self.count(method, "refused");
-                    log::warn!(merchant_id:% = merchant, gateway = method.name(); "A notice is not taken: its numbers are none");
+                    log::warn!(merchant_id:% = merchant, gateway = method.name(); "A notice is not taken: it says nothing of worth");
                     return Ok(gateway.answer(false));
                 }
                 let money = Notice { gateway: method, id: notice.id, number, transaction, amount };

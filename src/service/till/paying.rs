@@ -97,7 +97,7 @@ impl Till {
         Err(Error::PaymentInProgress)
     }
 
-    /// Asks the gateway about one of a customer's attempts at once, where it is open, and returns it as it is then.
+    /// Asks the gateway about one of a customer's attempts at once, unless its money is known, and returns it as it is then.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::GatewayUnavailable`].
@@ -113,10 +113,10 @@ impl Till {
             let payment = payments::find(conn, merchant, id)?;
             payment.filter(|payment| payment.order == order).ok_or(Error::NotFound)
         })?;
-        if payment.state.is_open() { self.look(merchant, &payment) } else { Ok(payment) }
+        if payment.state.has_money() { Ok(payment) } else { self.look(merchant, &payment) }
     }
 
-    /// Asks the gateway about an open attempt, settles what is certain, and returns the attempt as it is then.
+    /// Asks the gateway about an attempt, settles what is certain, and returns the attempt as it is then.
     fn look(&self, merchant: MerchantId, payment: &Payment) -> Result<Payment, Error> {
         let gateway = self.gateway(merchant, payment.gateway)?;
         if self.ask(merchant, payment, &*gateway)? == Standing::Closed {
