@@ -98,6 +98,8 @@ fn hold() {
     println!("\nholder: {}", fence.0);
     std::io::stdin().read_line(&mut String::new()).unwrap();
     let (is_lost, has_written) = (lease.is_lost(), write_guarded(&database, fence, "holder"));
+    // Stopped in the middle of a renewal, it takes Redis for hung, and leaves it alone for a second.
+    sleep(Duration::from_millis(1_200));
     println!("\nholder: lost {is_lost}, written {has_written}, {:?}", lease.release());
 }
 
