@@ -3,13 +3,13 @@
 //! Contract: redirects are not followed. What is not an answer is told apart by whether the request can have been acted upon.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use reqwest::blocking;
 use reqwest::redirect::Policy;
+use tokio::sync::Semaphore;
 
 use super::GatewayError;
 use crate::config::Gateways;
@@ -68,25 +68,7 @@ impl Line {
 
     /// A client of one merchant at one provider, which is told in the metrics by `name`.
     pub fn client(&self, name: &'static str) -> Client {
-        Client { line: self.clone(), name, in_flight: Arc::default() }
-    }
-}
-
-/// A call that is out, counted until it is dropped.
-struct Flight<'a> {
-    count: &'a AtomicUsize,
-    others: usize,
-}
-
-impl<'a> Flight<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        Self { count, others: count.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        Client { line: self.clone(), name, in_flight: Arc::new(Semaphore::new(self.in_flight_max)) }
     }
 }
 
@@ -95,7 +77,7 @@ impl Drop for Flight<'_> {
 pub struct Client {
     line: Line,
     name: &'static str,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<Semaphore>,
 }
 
 impl Client {
@@ -119,12 +101,10 @@ impl Client {
     /// As [`Client::send`]; [`GatewayError::Unsent`] when no time is left.
     pub fn send_by(&self, deadline: Instant, request: Request) -> Result<Response, GatewayError> {
         let begun = Instant::now();
-        let flight = Flight::begin(&self.in_flight);
-        let result = match flight.others >= self.line.in_flight_max {
-            true => Err(GatewayError::Busy),
-            false => self.exchange(deadline, request),
+        let result = match self.in_flight.try_acquire() {
+            Ok(_permit) => self.exchange(deadline, request),
+            Err(_) => Err(GatewayError::Busy),
         };
-        drop(flight);
         let outcome = match &result {
             Ok(response) if response.status < 400 => "ok",
             Ok(response) if response.status < 500 => "refused",

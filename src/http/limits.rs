@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Data;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::sync::Semaphore;
 
 use crate::App;
 use crate::config::Http;
@@ -26,8 +26,8 @@ pub struct RateLimits {
     /// Of one address, and of all of them: who guesses from one does not keep the member out.
     staff_logins: DefaultKeyedRateLimiter<(MerchantId, String, Option<IpAddr>)>,
     all_staff_logins: DefaultKeyedRateLimiter<(MerchantId, String)>,
-    /// Passwords that are hashed, or wait for their turn.
-    hashing: AtomicUsize,
+    /// Room for those whose passwords are hashed, or wait for their turn.
+    hashing: Semaphore,
     turn: Mutex<()>,
     clock: DefaultClock,
 }
@@ -48,7 +48,7 @@ impl RateLimits {
                 config.staff_logins_per_minute.saturating_mul(10),
             ))),
             logins: RateLimiter::keyed(Quota::per_minute(positive(config.logins_per_minute))),
-            hashing: AtomicUsize::new(0),
+            hashing: Semaphore::new(HASHING_MAX),
             turn: Mutex::default(),
             clock: DefaultClock::default(),
         }
@@ -100,15 +100,10 @@ impl RateLimits {
     /// # Errors
     /// [`Error::TooManyRequests`] when too many wait; what `work` returns.
     pub fn hashing<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let waiting = self.hashing.fetch_add(1, Ordering::Relaxed);
-        let done = if waiting < HASHING_MAX {
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            work()
-        } else {
-            Err(Error::TooManyRequests { retry_after: Duration::from_secs(1) })
-        };
-        self.hashing.fetch_sub(1, Ordering::Relaxed);
-        done
+        let full = |_| Error::TooManyRequests { retry_after: Duration::from_secs(1) };
+        let _room = self.hashing.try_acquire().map_err(full)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
     }
 
     /// Drops, once a minute, the buckets that have filled up again, so that memory follows the customers of now.
