@@ -107,15 +107,17 @@ pub fn merchants_to_purge(conn: &mut Conn, before: DateTime<Utc>, limit: i64) ->
 
 /// Drops the settled notices of this merchant from before `before`: at most `limit`. Returns how many.
 pub fn purge(tx: &mut Tx<'_>, before: DateTime<Utc>, limit: i64) -> QueryResult<usize> {
-    let old: Vec<(String, String)> = table::table
+    let old: Vec<String> = table::table
         .filter(table::merchant_id.eq(tx.merchant.0))
         .filter(table::received_at.lt(before))
         .filter(table::outcome.ne("kept"))
-        .select((table::gateway, table::id))
+        .select(table::id)
         .limit(limit)
         .load(tx.conn)?;
-    for (gateway, id) in &old {
-        diesel::delete(table::table.find((tx.merchant.0, gateway, id))).execute(tx.conn)?;
-    }
-    Ok(old.len())
+    diesel::delete(table::table)
+        .filter(table::merchant_id.eq(tx.merchant.0))
+        .filter(table::id.eq_any(old))
+        .filter(table::received_at.lt(before))
+        .filter(table::outcome.ne("kept"))
+        .execute(tx.conn)
 }

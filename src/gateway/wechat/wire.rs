@@ -125,7 +125,7 @@ impl Refund {
     pub(super) fn standing(&self, asked: &Refunding<'_>) -> Result<RefundStanding, Misfit> {
         ours(self.out_refund_no == asked.number.to_string(), "out_refund_no")?;
         ours(self.out_trade_no == asked.payment.to_string(), "out_trade_no")?;
-        ours(asked.transaction.is_empty() || self.transaction_id == asked.transaction, "transaction_id")?;
+        ours(self.transaction_id == asked.transaction, "transaction_id")?;
         ours(self.amount.currency == "CNY", "currency")?;
         ours(self.amount.refund == asked.amount.fen() && self.amount.total == asked.paid.fen(), "amount")?;
         refund_standing(&self.status)
@@ -190,14 +190,11 @@ pub(super) fn charge(account: &Account, charge: &Charge<'_>, openid: &str) -> Va
 /// The body that asks for money to go back.
 pub(super) fn refund(account: &Account, refund: &Refunding<'_>) -> Value {
     let mut body = json!({
+        "transaction_id": refund.transaction,
         "out_refund_no": refund.number.to_string(),
         "notify_url": account.notify_url,
         "amount": { "refund": refund.amount.fen(), "total": refund.paid.fen(), "currency": "CNY" },
     });
-    match refund.transaction {
-        "" => body["out_trade_no"] = json!(refund.payment.to_string()),
-        transaction => body["transaction_id"] = json!(transaction),
-    }
     if !refund.reason.is_empty() {
         body["reason"] = json!(cut(refund.reason, 80));
     }
