@@ -90,6 +90,56 @@ names!(RefundState {
     Abnormal = "abnormal",
 });
 
+/// Where a refund stands at its gateway, as that says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundStanding {
+    /// The gateway has never heard of it.
+    Unknown,
+    /// On its way.
+    Processing,
+    /// The customer has it.
+    Succeeded,
+    /// The gateway gave up: another number may be tried.
+    Failed,
+    /// The gateway cannot go on without a human.
+    Abnormal,
+}
+
+/// What an answer about a refund leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefundStep {
+    /// How the refund stands then.
+    pub state: RefundState,
+    /// Whether the answer was of use: that the refund is further than it was.
+    pub is_progress: bool,
+    /// What a human is told.
+    pub alert: Option<AlertKind>,
+}
+
+impl RefundState {
+    /// What an answer leads to: nothing, where the gateway said nothing that counts. `is_last`: so often in a row it has been of no use that
+    /// a human is to be told.
+    pub const fn after(self, answer: Option<RefundStanding>, is_last: bool) -> RefundStep {
+        let (state, is_progress, alert) = match (answer, self) {
+            (Some(RefundStanding::Succeeded), _) => (Self::Succeeded, true, None),
+            (Some(RefundStanding::Failed), _) => (Self::Failed, true, Some(AlertKind::RefundFailed)),
+            (Some(RefundStanding::Abnormal), _) => (Self::Abnormal, true, Some(AlertKind::RefundAbnormal)),
+            // On its way for weeks is no reason to give up. Taken on once more, after it was lost, is no progress.
+            (Some(RefundStanding::Processing), Self::Due) => (Self::Submitted, false, None),
+            (Some(RefundStanding::Processing), _) => (Self::Submitted, true, None),
+            (Some(RefundStanding::Unknown), _) | (None, Self::Due) if is_last => {
+                (Self::Abnormal, false, Some(AlertKind::RefundStuck))
+            }
+            // It never arrived there, so it is asked for again, under the same number.
+            (Some(RefundStanding::Unknown), _) => (Self::Due, false, None),
+            // What the gateway has taken on, it is asked about as long as it takes.
+            (None, state) if is_last => (state, false, Some(AlertKind::RefundStuck)),
+            (None, state) => (state, false, None),
+        };
+        RefundStep { state, is_progress, alert }
+    }
+}
+
 /// Where the customer pays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
@@ -211,6 +261,41 @@ mod tests {
         for other in ["-1", "-0", "-", "-02", "-+2", "-2-2"] {
             assert!(format!("{payment}{other}").parse::<RefundNumber>().is_err(), "{other}");
         }
+    }
+
+    /// Of a refund that is due, and of one that was taken on: each answer, and where it leads the first time and the last.
+    #[test]
+    fn refunds_go_this_way() {
+        use RefundStanding::{Abnormal, Failed, Processing, Succeeded, Unknown};
+        let mut table = String::new();
+        for state in [RefundState::Due, RefundState::Submitted] {
+            for answer in [Some(Succeeded), Some(Failed), Some(Abnormal), Some(Processing), Some(Unknown), None] {
+                let step = |is_last| {
+                    let RefundStep { state, is_progress, alert } = state.after(answer, is_last);
+                    let alert = alert.map(|alert| format!(" and {alert}")).unwrap_or_default();
+                    format!("{}{state}{alert}", if is_progress { "" } else { "still " })
+                };
+                let answer = answer.map_or("nothing".to_owned(), |answer| format!("{answer:?}").to_lowercase());
+                table += &format!("{state}, {answer}: {} / {}\n", step(false), step(true));
+            }
+        }
+        assert_eq!(
+            table,
+            "\
+due, succeeded: succeeded / succeeded
+due, failed: failed and refund_failed / failed and refund_failed
+due, abnormal: abnormal and refund_abnormal / abnormal and refund_abnormal
+due, processing: still submitted / still submitted
+due, unknown: still due / still abnormal and refund_stuck
+due, nothing: still due / still abnormal and refund_stuck
+submitted, succeeded: succeeded / succeeded
+submitted, failed: failed and refund_failed / failed and refund_failed
+submitted, abnormal: abnormal and refund_abnormal / abnormal and refund_abnormal
+submitted, processing: submitted / submitted
+submitted, unknown: still due / still abnormal and refund_stuck
+submitted, nothing: still submitted / still submitted and refund_stuck
+"
+        );
     }
 
     #[test]

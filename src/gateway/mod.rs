@@ -23,7 +23,6 @@ mod wechat;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 pub use self::login::{Login, LoginError, Subject, login};
 pub use self::registry::{Gateways, Opener, Opening};
@@ -31,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
+pub use crate::domain::payment::RefundStanding;
 use crate::domain::payment::{Channel, PaymentNumber, RefundNumber};
 
 /// The way to open the gateway of a pay method.
@@ -115,11 +115,9 @@ pub struct Charge<'a> {
 }
 
 /// What the customer's device needs to make a payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checkout {
     /// The parameters of `wx.requestPayment`.
-    #[serde(rename_all = "camelCase")]
     WechatMiniProgram {
         /// Seconds since 1970.
         time_stamp: String,
@@ -135,7 +133,6 @@ pub enum Checkout {
     /// The parameter of `my.tradePay`.
     AlipayMiniProgram {
         /// Alipay's number of the trade.
-        #[serde(rename = "tradeNO")]
         trade_no: String,
     },
     /// A page to go to.
@@ -189,21 +186,6 @@ pub struct Refunding<'a> {
     pub paid: Money,
     /// Why, for the customer; at most 40 characters.
     pub reason: &'a str,
-}
-
-/// Where a refund stands at its gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefundStanding {
-    /// The gateway has never heard of it.
-    Unknown,
-    /// On its way.
-    Processing,
-    /// The customer has it.
-    Succeeded,
-    /// The gateway gave up: another number may be tried.
-    Failed,
-    /// The gateway cannot go on without a human.
-    Abnormal,
 }
 
 /// Why a gateway did not do what it was asked.

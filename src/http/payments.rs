@@ -116,18 +116,45 @@ impl From<Refund> for RefundView {
     }
 }
 
-/// What the customer's device needs to make a payment, by `kind`.
-#[derive(ToSchema)]
+/// What the customer's device needs to make a payment, by the names its own interface has for them.
+#[derive(Serialize, ToSchema)]
 #[schema(as = Checkout)]
-#[expect(dead_code, reason = "it stands in the document for what the gateways give")]
-struct CheckoutView {
-    /// `wechat_mini_program`: the other members are the parameters of `wx.requestPayment`. `alipay_mini_program`: `tradeNO` is that of
-    /// `my.tradePay`. `redirect`: `url` is a page to go to. `qr`: `code` is to be shown as a code.
-    #[schema(example = "redirect")]
-    kind: String,
-    /// By the names the device's interface has for them.
-    #[schema(additional_properties)]
-    parameters: HashMap<String, String>,
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum CheckoutView {
+    /// The parameters of `wx.requestPayment`.
+    WechatMiniProgram {
+        #[serde(rename = "timeStamp")]
+        time_stamp: String,
+        #[serde(rename = "nonceStr")]
+        nonce_str: String,
+        package: String,
+        #[serde(rename = "signType")]
+        sign_type: String,
+        #[serde(rename = "paySign")]
+        pay_sign: String,
+    },
+    /// The parameter of `my.tradePay`.
+    AlipayMiniProgram {
+        #[serde(rename = "tradeNO")]
+        trade_no: String,
+    },
+    /// A page to go to.
+    Redirect { url: String },
+    /// What a code that is shown to the customer says.
+    Qr { code: String },
+}
+
+impl From<Checkout> for CheckoutView {
+    fn from(checkout: Checkout) -> Self {
+        match checkout {
+            Checkout::WechatMiniProgram { time_stamp, nonce_str, package, sign_type, pay_sign } => {
+                Self::WechatMiniProgram { time_stamp, nonce_str, package, sign_type, pay_sign }
+            }
+            Checkout::AlipayMiniProgram { trade_no } => Self::AlipayMiniProgram { trade_no },
+            Checkout::Redirect { url } => Self::Redirect { url },
+            Checkout::Qr { code } => Self::Qr { code },
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -135,8 +162,7 @@ struct CheckoutView {
 struct StartedView {
     payment: PaymentView,
     /// Null where the order turns out to be paid already.
-    #[schema(value_type = Option<CheckoutView>)]
-    checkout: Option<Checkout>,
+    checkout: Option<CheckoutView>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -177,7 +203,7 @@ pub(super) async fn start_payment(
         body.0.channel.map(|channel| named("channel", &channel, "mini_program, page, wap, qr")).transpose()?;
     let started = blocking(&app, move |app| app.till.pay(who.merchant, who.id, id, channel)).await?;
     let Started { payment, checkout } = started;
-    Ok(HttpResponse::Ok().json(StartedView { payment: payment.into(), checkout }))
+    Ok(HttpResponse::Ok().json(StartedView { payment: payment.into(), checkout: checkout.map(CheckoutView::from) }))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -253,7 +279,7 @@ struct NoticePath {
     params(("m" = i64, Path, description = "The merchant"), ("gateway" = String, Path, description = "`wechat`, `alipay` or `sandbox`")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "As the gateway signs it"),
     responses(
-        (status = 200, description = "It was taken, now or before"),
+        (status = 200, description = "It was taken, now or before; to Alipay, `success`, and `fail` where it was not. WeChat Pay gets 204"),
         (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "No such gateway; or, in the gateway's form, that it cannot be verified"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "Send it again"),
     ),

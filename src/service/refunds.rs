@@ -5,15 +5,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::payments::{counted, paid};
+use super::payments::counted;
 use crate::clock::uuid_at;
 use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Why};
 use crate::domain::order::{Order, PayMethod};
-use crate::domain::payment::{AlertKind, RefundNumber, RefundState};
+use crate::domain::payment::{RefundNumber, RefundStanding, RefundState, RefundStep};
 use crate::domain::{AlertId, OrderId, RefundId};
 use crate::error::Error;
-use crate::gateway::RefundStanding;
 use crate::store::alerts::NewAlert;
 use crate::store::payments::Payment;
 use crate::store::refunds::{Became, Refund};
@@ -64,7 +63,7 @@ pub(super) fn pay_back(
     if let (None, Some(open)) = (payment, of_order.iter().find(|payment| payment.state.is_open())) {
         return Err(Error::PaymentOpen(open.id));
     }
-    let paid = paid(payment);
+    let paid = payment.map_or(Money::ZERO, |payment| payment.amount);
     let before = gone_back(tx, order.id, payment)?;
     let left = paid.minus(before).expect("no more goes back than came in");
     let refunded = amount.unwrap_or(left);
@@ -143,45 +142,25 @@ pub fn settle(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let Some(refund) = refunds::lock(tx, number.refund)? else { return Ok(false) };
-    let was = refund.state;
-    let failures = refund.failures + 1;
-    let is_last = failures >= patience.failures_max;
-    let (state, failures, trouble) = match asked {
-        Asked::Stands(RefundStanding::Succeeded) => (RefundState::Succeeded, 0, None),
-        Asked::Stands(RefundStanding::Failed) => (RefundState::Failed, 0, None),
-        Asked::Stands(RefundStanding::Abnormal) => (RefundState::Abnormal, 0, None),
-        // On its way for weeks is no reason to give up. Taken on once more, after it was lost, is no progress.
-        Asked::Stands(RefundStanding::Processing) if was == RefundState::Due => {
-            (RefundState::Submitted, refund.failures, None)
-        }
-        Asked::Stands(RefundStanding::Processing) => (RefundState::Submitted, 0, None),
-        // It never arrived there, so it is asked for again, under the same number.
+    let (answer, trouble) = match asked {
         Asked::Stands(RefundStanding::Unknown) => {
-            let state = if is_last { RefundState::Abnormal } else { RefundState::Due };
-            (state, failures, Some("the gateway does not know of it"))
+            (Some(RefundStanding::Unknown), Some("the gateway does not know of it"))
         }
-        // What the gateway has taken on, it is asked about as long as it takes.
-        Asked::Nothing(words) if is_last && was == RefundState::Due => {
-            (RefundState::Abnormal, failures, Some(words.as_str()))
-        }
-        Asked::Nothing(words) => (was, failures, Some(words.as_str())),
+        Asked::Stands(standing) => (Some(*standing), None),
+        Asked::Nothing(words) => (None, Some(words.as_str())),
     };
+    let failures = refund.failures + 1;
+    let RefundStep { state, is_progress, alert } = refund.state.after(answer, failures >= patience.failures_max);
     let wait = if state == RefundState::Due { patience.wait.max(ASK_AGAIN) } else { patience.wait };
+    let failures = if is_progress { 0 } else { failures };
     let became = Became { state, check_at: now + wait, failures, trouble };
     if !refunds::settle(tx, number, attempt, &became, now)? {
         return Ok(false);
     }
     if state == RefundState::Succeeded {
         outbox::tell_of_refund(tx, refund.order, state, now)?;
-        alerts::resolve_of_refund(tx, refund.id, &Actor::Gateway.to_string(), now)?;
+        alerts::resolve_about(tx, refund.id.0, &Actor::Gateway.to_string(), now)?;
     }
-    let alert = match (asked, state) {
-        (Asked::Stands(RefundStanding::Failed), _) => Some(AlertKind::RefundFailed),
-        (Asked::Stands(RefundStanding::Abnormal), _) => Some(AlertKind::RefundAbnormal),
-        (_, RefundState::Abnormal) => Some(AlertKind::RefundStuck),
-        (Asked::Nothing(_), RefundState::Submitted) if is_last => Some(AlertKind::RefundStuck),
-        _ => None,
-    };
     if let Some(kind) = alert
         && !alerts::is_raised(tx, kind, refund.id.0)?
     {
@@ -195,7 +174,7 @@ pub fn settle(
         };
         alerts::raise(tx, &alert, now)?;
     }
-    Ok(was != state)
+    Ok(refund.state != state)
 }
 
 /// Has a refund asked for again that waits for a human: under another number only where the gateway has given up on the one before.
@@ -207,7 +186,7 @@ pub fn put_in_again(tx: &mut Tx<'_>, id: RefundId, by: Actor, now: DateTime<Utc>
     if !refunds::put_in_again(tx, &refund, now + ASK_AGAIN)? {
         return Err(Error::RefundGoesOn(refund.state));
     }
-    alerts::resolve_of_refund(tx, id, &by.to_string(), now)?;
+    alerts::resolve_about(tx, id.0, &by.to_string(), now)?;
     let merchant = tx.merchant();
     refunds::find(tx.conn(), merchant, id)?.ok_or(Error::NotFound)
 }

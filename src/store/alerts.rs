@@ -86,11 +86,11 @@ pub fn resolve(tx: &mut Tx<'_>, id: AlertId, by: &str, now: DateTime<Utc>) -> Qu
     Ok(rows == 1)
 }
 
-/// Notes that what alerts of a refund asked for is being done.
-pub fn resolve_of_refund(tx: &mut Tx<'_>, refund: RefundId, by: &str, now: DateTime<Utc>) -> QueryResult<()> {
+/// Notes that what alerts about a payment or a refund asked for is done, or being done.
+pub fn resolve_about(tx: &mut Tx<'_>, about: Uuid, by: &str, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::update(alerts::table)
         .filter(alerts::merchant_id.eq(tx.merchant.0))
-        .filter(alerts::refund_id.eq(refund.0))
+        .filter(alerts::payment_id.eq(about).or(alerts::refund_id.eq(about)))
         .filter(alerts::resolved_at.is_null())
         .set((alerts::resolved_at.eq(now), alerts::resolved_by.eq(by)))
         .execute(tx.conn)?;

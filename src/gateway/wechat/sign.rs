@@ -125,16 +125,14 @@ mod tests {
         let given = v.object("checkout");
         let nonce = given.text("nonce").to_owned();
         let checkout = signer().checkout(v.text("app_id"), given.text("prepay_id"), given.number("timestamp"), nonce);
-        let shown = serde_json::to_value(checkout).expect("serializes");
-        let expected = serde_json::json!({
-            "kind": "wechat_mini_program",
-            "timeStamp": given.number("timestamp").to_string(),
-            "nonceStr": given.text("nonce"),
-            "package": format!("prepay_id={}", given.text("prepay_id")),
-            "signType": "RSA",
-            "paySign": given.text("pay_sign"),
-        });
-        assert_eq!(shown, expected);
+        let expected = Checkout::WechatMiniProgram {
+            time_stamp: given.number("timestamp").to_string(),
+            nonce_str: given.text("nonce").to_owned(),
+            package: format!("prepay_id={}", given.text("prepay_id")),
+            sign_type: "RSA".to_owned(),
+            pay_sign: given.text("pay_sign").to_owned(),
+        };
+        assert_eq!(checkout, expected);
     }
 
     #[test]
