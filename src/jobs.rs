@@ -5,7 +5,6 @@
 //! What has to ask a gateway runs in threads of its own, and several at a time: a gateway that hangs holds up no other timer, and other
 //! merchants' payments for one round of calls.
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -23,7 +22,7 @@ use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
 use crate::service::leases::{Lease, LeaseName, Leases, Owner};
-use crate::service::till::Till;
+use crate::service::till::{Round, Till};
 use crate::store::moves::Overdue;
 use crate::store::{
     Conn, QueryResult, Store, Tx, events, leases, moves, notices, outbox, payments, purge, refunds, settings,
@@ -34,6 +33,9 @@ const BATCH: i64 = 200;
 
 /// Whom the leases of jobs belong to that look after all merchants.
 const NOBODYS: MerchantId = MerchantId(0);
+
+/// What jobs run in.
+const THREADS: [&str; 3] = ["payments", "refunds", "jobs"];
 
 /// Calls to gateways that an instance's timers make at the same time.
 const CALLS: usize = 8;
@@ -64,8 +66,8 @@ impl Jobs {
             metrics,
         });
         let interval = Duration::from_millis(config.jobs.interval_ms);
-        let names = if interval.is_zero() { Vec::new() } else { vec!["jobs", "payments", "refunds"] };
-        let threads = names.into_iter().map(|name| {
+        let names: &[&str] = if interval.is_zero() { &[] } else { &THREADS };
+        let threads = names.iter().map(|name| {
             let (stop, stopped) = mpsc::channel();
             let (due, clock) = (Arc::clone(&due), clock.clone());
             let run = move || {
@@ -73,7 +75,7 @@ impl Jobs {
                     due.run(name, clock.now());
                 }
             };
-            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+            let thread = std::thread::Builder::new().name((*name).to_owned()).spawn(run);
             (stop, thread.expect("the system has a thread left at the start"))
         });
         Self { threads: threads.collect(), due }
@@ -81,7 +83,7 @@ impl Jobs {
 
     /// Does all that is due at `now`, and returns how much was done.
     pub fn run(&self, now: DateTime<Utc>) -> usize {
-        ["payments", "refunds", "jobs"].into_iter().map(|thread| self.due.run(thread, now)).sum()
+        THREADS.into_iter().map(|thread| self.due.run(thread, now)).sum()
     }
 }
 
@@ -116,7 +118,7 @@ struct Job {
     /// How long an instance waits before it looks again.
     every: TimeDelta,
     /// Does what is due and returns how much that was.
-    work: fn(&Due, DateTime<Utc>) -> Result<usize, Error>,
+    work: Work,
 }
 
 type Work = fn(&Due, DateTime<Utc>) -> Result<usize, Error>;
@@ -128,7 +130,7 @@ const fn call(name: &'static str, work: Work) -> Job {
 
 /// Looks at every turn.
 const fn job(name: &'static str, work: Work) -> Job {
-    Job { name, thread: "jobs", every: TimeDelta::zero(), work }
+    chore(name, TimeDelta::zero(), work)
 }
 
 /// Looks now and then, and only one instance at a time.
@@ -224,24 +226,14 @@ impl Due {
 
     fn look_after_payments(&self, now: DateTime<Utc>) -> Result<usize, Error> {
         let due = self.store.read_any(|conn| payments::due(conn, now, BATCH).map_err(Error::from))?;
-        // Whose gateway fails has had their turn for now.
-        let failing = Mutex::new(HashSet::new());
-        let failing = || failing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.side_by_side("payments", &due, |(merchant, payment)| {
-            if failing().contains(merchant) {
-                return Ok(false);
-            }
-            let looked = self.till.look_after(*merchant, *payment);
-            if matches!(looked, Err(Error::GatewayUnavailable(_))) {
-                failing().insert(*merchant);
-            }
-            looked
-        })
+        let round = Round::default();
+        self.side_by_side("payments", &due, |(merchant, payment)| self.till.look_after(&round, *merchant, *payment))
     }
 
     fn pursue_refunds(&self, now: DateTime<Utc>) -> Result<usize, Error> {
         let due = self.store.read_any(|conn| refunds::due(conn, now, BATCH).map_err(Error::from))?;
-        self.side_by_side("refunds", &due, |(merchant, refund)| self.till.pursue(*merchant, *refund))
+        let round = Round::default();
+        self.side_by_side("refunds", &due, |(merchant, refund)| self.till.pursue(&round, *merchant, *refund))
     }
 
     /// Does a step for each item, [`CALLS`] at a time, and returns for how many it was their turn. One that fails, or panics, has put its

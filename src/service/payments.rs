@@ -9,7 +9,6 @@ use super::credits;
 use super::orders::{lock, merchant, read_again, step, take_on};
 use super::refunds::owe_back;
 use crate::clock::uuid_at;
-use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Move, Reason};
 use crate::domain::order::{Order, OrderState, PayMethod};
 use crate::domain::payment::{AlertKind, Channel, PaymentState};
@@ -101,7 +100,13 @@ pub enum Ended {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::LeaseLost`] when somebody with a greater token has it in hand.
-pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, ended: Ended, fence: Option<i64>) -> Result<(), Error> {
+pub fn end_closing(
+    tx: &mut Tx<'_>,
+    id: PaymentId,
+    ended: Ended,
+    fence: Option<i64>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let payment = lock_one(tx, id)?;
     if !payment.state.is_open() {
         return Ok(());
@@ -112,7 +117,7 @@ pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, ended: Ended, fence: Option<i
     }
     match ended {
         Ended::StillOpen => {}
-        Ended::Closed => payments::check_again(tx, id, None)?,
+        Ended::Closed => stop_asking(tx, id, now)?,
         Ended::Unheard => payments::check_again(tx, id, payment.expires_at.map(|end| end + LAST_LOOK))?,
     }
     Ok(())
@@ -123,22 +128,24 @@ pub fn end_closing(tx: &mut Tx<'_>, id: PaymentId, ended: Ended, fence: Option<i
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::PaymentInProgress`] for one that is not stuck.
-pub fn give_up(tx: &mut Tx<'_>, id: PaymentId, now: DateTime<Utc>) -> Result<Payment, Error> {
+pub fn give_up(tx: &mut Tx<'_>, id: PaymentId, by: Actor, now: DateTime<Utc>) -> Result<Payment, Error> {
     let payment = lock_one(tx, id)?;
     if !payment.state.is_open() || payment.expires_at.is_none_or(|end| end + STUCK_AFTER > now) {
         return Err(Error::PaymentInProgress);
     }
     payments::turn(tx, id, PaymentState::Closed, None)?;
     payments::check_again(tx, id, Some(now + STUCK_AFTER))?;
+    alerts::resolve_about(tx, id.0, &by.to_string(), now)?;
     Ok(Payment { state: PaymentState::Closed, ..payment })
 }
 
-/// Notes that the gateway was asked about an attempt that is closed, and is not to be asked again.
+/// Notes that an attempt is closed for certain, so that its gateway is not to be asked again, and no human either.
 ///
 /// # Errors
 /// What the database says.
-pub fn stop_asking(tx: &mut Tx<'_>, id: PaymentId) -> Result<(), Error> {
-    Ok(payments::check_again(tx, id, None)?)
+pub fn stop_asking(tx: &mut Tx<'_>, id: PaymentId, now: DateTime<Utc>) -> Result<(), Error> {
+    payments::check_again(tx, id, None)?;
+    Ok(alerts::resolve_about(tx, id.0, &Actor::Gateway.to_string(), now)?)
 }
 
 /// Takes an attempt in hand that the gateway is to be asked about by `now`, and says when the next time is. Returns it as it was, and
@@ -157,19 +164,27 @@ pub fn claim(
         return Ok(None);
     }
     payments::check_again(tx, id, Some(next(&payment)))?;
+    Ok(Some((payment, order)))
+}
+
+/// Tells a human of an attempt that its gateway could not be brought to say the end of, long after it.
+///
+/// # Errors
+/// What the database says.
+pub fn tell_if_stuck(tx: &mut Tx<'_>, payment: &Payment, now: DateTime<Utc>) -> Result<(), Error> {
     let is_stuck = payment.expires_at.is_some_and(|end| end + STUCK_AFTER <= now);
-    if is_stuck && !alerts::is_raised(tx, AlertKind::PaymentStuck, id.0)? {
+    if is_stuck && !alerts::is_raised(tx, AlertKind::PaymentStuck, payment.id.0)? {
         let alert = NewAlert {
             id: AlertId(uuid_at(now)),
             kind: AlertKind::PaymentStuck,
-            order: Some(order.id),
-            payment: Some(id),
+            order: Some(payment.order),
+            payment: Some(payment.id),
             refund: None,
             detail: "the gateway neither closes it nor says that it is closed",
         };
         alerts::raise(tx, &alert, now)?;
     }
-    Ok(Some((payment, order)))
+    Ok(())
 }
 
 fn lock_one(tx: &mut Tx<'_>, id: PaymentId) -> Result<Payment, Error> {
@@ -252,6 +267,7 @@ pub fn confirm(tx: &mut Tx<'_>, confirmation: &Confirmation, now: DateTime<Utc>)
         second
     } else {
         payments::take_money(tx, *id, state, &receipt.transaction, receipt.amount, now)?;
+        alerts::resolve_about(tx, id.0, &Actor::Gateway.to_string(), now)?;
         Payment { state, amount: receipt.amount, ..attempt.clone() }
     };
     let unwanted = match state {
@@ -324,9 +340,4 @@ pub(super) fn take_cash(tx: &mut Tx<'_>, order: &Order, by: Actor, now: DateTime
 /// The payment that an order counts as paid by, if it is.
 pub(super) fn counted(payments: &[Payment]) -> Option<&Payment> {
     payments.iter().find(|payment| payment.state == PaymentState::Paid)
-}
-
-/// What an order was paid with.
-pub(super) fn paid(payment: Option<&Payment>) -> Money {
-    payment.map_or(Money::ZERO, |payment| payment.amount)
 }

@@ -59,8 +59,8 @@ pub(in crate::http) async fn give_up(
     who: Staff<RefundOrders>,
     path: Path<OrderPath>,
 ) -> Result<HttpResponse, Error> {
-    let (id, now) = (PaymentId(path.id), app.clock.now());
+    let (id, by, now) = (PaymentId(path.id), who.actor(), app.clock.now());
     let action = Action { name: "give_up_payment", subject: format!("payment {id}"), detail: json!({}) };
-    let payment = act(&app, &who, action, now, move |tx| service::payments::give_up(tx, id, now)).await?;
+    let payment = act(&app, &who, action, now, move |tx| service::payments::give_up(tx, id, by, now)).await?;
     Ok(HttpResponse::Ok().json(PaymentView::from(payment)))
 }

@@ -47,7 +47,8 @@ impl Till {
             Standing::Unknown => Ended::Unheard,
             Standing::Open | Standing::Paying => Ended::StillOpen,
         };
-        self.store.write(merchant, |tx| payments::end_closing(tx, id, ended, fence))?;
+        let now = self.clock.now();
+        self.store.write(merchant, |tx| payments::end_closing(tx, id, ended, fence, now))?;
         if ended == Ended::StillOpen { Err(Error::PaymentInProgress) } else { Ok(()) }
     }
 }

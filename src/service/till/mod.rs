@@ -13,7 +13,8 @@ mod notices;
 mod paying;
 mod refunding;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 
@@ -34,6 +35,18 @@ pub use self::paying::Started;
 
 /// How often a transaction is tried that meets attempts which must be closed first.
 const ROUNDS: usize = 3;
+
+/// One round of what is asked in its time. A gateway that does not answer in it is left alone until the next, and so holds up nobody else's
+/// payments and refunds for longer.
+#[derive(Default)]
+pub struct Round(Mutex<HashSet<(MerchantId, PayMethod)>>);
+
+impl Round {
+    /// Those that did not answer.
+    fn silent(&self) -> MutexGuard<'_, HashSet<(MerchantId, PayMethod)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The desk between the database and the gateways.
 pub struct Till {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ROUNDS, Till};
+use super::{ROUNDS, Round, Till};
 use crate::domain::moves::{Actor, Move};
 use crate::domain::order::{Order, OrderState};
 use crate::domain::payment::Channel;
@@ -121,7 +121,8 @@ impl Till {
         let gateway = self.gateway(merchant, payment.gateway)?;
         if self.ask(merchant, payment, &*gateway)? == Standing::Closed {
             let id = payment.id;
-            self.store.write(merchant, |tx| tx_payments::end_closing(tx, id, Ended::Closed, None))?;
+            let now = self.clock.now();
+            self.store.write(merchant, |tx| tx_payments::end_closing(tx, id, Ended::Closed, None, now))?;
         }
         self.again(merchant, payment.id)
     }
@@ -135,20 +136,30 @@ impl Till {
     ///
     /// # Errors
     /// [`Error::GatewayUnavailable`], [`Error::PaymentInProgress`]: it is looked after again later.
-    pub fn look_after(&self, merchant: MerchantId, id: PaymentId) -> Result<bool, Error> {
+    pub fn look_after(&self, round: &Round, merchant: MerchantId, id: PaymentId) -> Result<bool, Error> {
         let now = self.clock.now();
         let claimed = self
             .store
             .write(merchant, |tx| tx_payments::claim(tx, id, |payment| self.next_check(payment, now), now))?;
         let Some((payment, order)) = claimed else { return Ok(false) };
-        if !payment.state.is_open() {
-            self.look_last(merchant, &payment)?;
-        } else if is_over(&payment, &order, now) {
-            self.close(merchant, id)?;
-        } else {
-            self.look(merchant, &payment)?;
+        let whose = (merchant, payment.gateway);
+        if round.silent().contains(&whose) {
+            return Ok(false);
         }
-        Ok(true)
+        let looked = if !payment.state.is_open() {
+            self.look_last(merchant, &payment)
+        } else if is_over(&payment, &order, now) {
+            self.close(merchant, id)
+        } else {
+            self.look(merchant, &payment).map(drop)
+        };
+        if let Err(error) = &looked {
+            if matches!(error, Error::GatewayUnavailable(_)) {
+                round.silent().insert(whose);
+            }
+            self.store.write(merchant, |tx| tx_payments::tell_if_stuck(tx, &payment, now))?;
+        }
+        looked.map(|()| true)
     }
 
     /// Asks once more about an attempt that was closed although its gateway had not heard of it. By now its time is over, so that what the
@@ -162,7 +173,8 @@ impl Till {
                 gateway.close(payment.number()).map_err(|error| Error::GatewayUnavailable(error.to_string()))?
             }
         }
-        self.store.write(merchant, |tx| tx_payments::stop_asking(tx, payment.id))
+        let now = self.clock.now();
+        self.store.write(merchant, |tx| tx_payments::stop_asking(tx, payment.id, now))
     }
 
     /// When the gateway is asked again. Waits double up to the payment's end; once that is over, the order waits for an answer, and so the

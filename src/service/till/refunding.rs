@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::Till;
+use super::{Round, Till};
 use crate::domain::moves::Reason;
 use crate::domain::payment::RefundState;
 use crate::domain::{MerchantId, RefundId};
@@ -21,12 +21,12 @@ impl Till {
     ///
     /// # Errors
     /// What the database says. What goes wrong at the gateway stands in the refund's row.
-    pub fn pursue(&self, merchant: MerchantId, id: RefundId) -> Result<bool, Error> {
+    pub fn pursue(&self, round: &Round, merchant: MerchantId, id: RefundId) -> Result<bool, Error> {
         let now = self.clock.now();
         let claimed =
             self.store.write(merchant, |tx| rows::claim(tx, id, now, now + CLAIMED_FOR).map_err(Error::from))?;
         let Some(refund) = claimed else { return Ok(false) };
-        let asked = self.ask_back(merchant, &refund)?;
+        let Some(asked) = self.ask_back(round, merchant, &refund)? else { return Ok(false) };
         let patience = self.patience(refund.attempts - 1);
         let now = self.clock.now();
         self.store
@@ -34,15 +34,20 @@ impl Till {
         Ok(true)
     }
 
-    fn ask_back(&self, merchant: MerchantId, refund: &Refund) -> Result<Asked, Error> {
+    /// Nothing where the gateway has not answered others in this round.
+    fn ask_back(&self, round: &Round, merchant: MerchantId, refund: &Refund) -> Result<Option<Asked>, Error> {
         let payment =
             self.store.read(merchant, |conn| payments::find(conn, merchant, refund.payment).map_err(Error::from))?;
         let no_money = || Error::Internal(format!("refund {} is of a payment without money", refund.id));
         let payment = payment.ok_or_else(no_money)?;
         let transaction = payment.transaction.as_deref().ok_or_else(no_money)?;
         let Some(gateway) = self.gateways.get(merchant, payment.gateway) else {
-            return Ok(Asked::Nothing(format!("there are no credentials for {}", payment.gateway)));
+            return Ok(Some(Asked::Nothing(format!("there are no credentials for {}", payment.gateway))));
         };
+        let whose = (merchant, payment.gateway);
+        if round.silent().contains(&whose) {
+            return Ok(None);
+        }
         let reason = refund.reason.parse().unwrap_or(Reason::Other).words().0;
         let refunding = Refunding {
             number: refund.number(),
@@ -56,7 +61,10 @@ impl Till {
             RefundState::Submitted => gateway.query_refund(&refunding),
             _ => gateway.refund(&refunding),
         };
-        Ok(standing.map_or_else(|error| Asked::Nothing(words(&error)), Asked::Stands))
+        if matches!(standing, Err(GatewayError::Unsent(_) | GatewayError::Unclear(_))) {
+            round.silent().insert(whose);
+        }
+        Ok(Some(standing.map_or_else(|error| Asked::Nothing(words(&error)), Asked::Stands)))
     }
 
     /// How a gateway is asked about a refund that it was asked about `asked` times before.
