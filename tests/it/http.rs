@@ -293,8 +293,12 @@ async fn the_document_is_the_route_table() {
     let document = app.get("/openapi.json").await.json();
     assert_eq!(document, serde_json::to_value(rowlock::http::openapi()).unwrap());
     let mut operations = BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
+        for (method, operation) in item.as_object().unwrap() {
+            // Generators of clients name functions and types by it.
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{id} stands for two operations");
             operations.insert(format!("{} {path}", method.to_uppercase()));
             let concrete = path
                 .replace("{m}", "1")

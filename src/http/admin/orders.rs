@@ -103,6 +103,7 @@ struct OrdersPage {
 /// The merchant's orders, the newest first.
 #[utoipa::path(
     tag = "staff",
+    operation_id = "staff_list_orders",
     security(("staff" = [])),
     extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), OrdersQuery),
@@ -149,6 +150,7 @@ struct WholeOrder {
 /// One order with its history, payments and refunds.
 #[utoipa::path(
     tag = "staff",
+    operation_id = "staff_show_order",
     security(("staff" = [])),
     extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),

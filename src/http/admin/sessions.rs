@@ -61,6 +61,7 @@ impl StaffSession {
 /// Exchanges login and password of a member of the staff for a token.
 #[utoipa::path(
     tag = "staff",
+    operation_id = "staff_log_in",
     params(("m" = i64, Path, description = "The merchant")),
     request_body = StaffLogIn,
     responses(
