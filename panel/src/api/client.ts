@@ -1,0 +1,93 @@
+/**
+ * The service's API, by the types of its own OpenAPI document.
+ *
+ * Contract: every call goes through {@link ask}, which returns what was asked for or throws a {@link Problem} whose `message` can be shown as it
+ * is, in the language of the page.
+ */
+import createClient, { type Middleware } from 'openapi-fetch';
+import { i18n, t } from '@/i18n';
+import type { components, paths } from './schema';
+
+/** A schema of the document by its name. */
+export type Schema<Name extends keyof components['schemas']> = components['schemas'][Name];
+
+/** What the API answered instead of what was asked for; `code` is what to branch on. */
+export class Problem extends Error {
+  constructor(
+    /** The API's code; `unreachable` where there was no answer. */
+    readonly code: string,
+    message: string,
+    readonly status = 0,
+    /** The field at fault. */
+    readonly field?: string,
+    /** What some codes add: see `Problem` in the document. */
+    readonly more: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(message);
+  }
+
+  /** Whether the same request may succeed a moment later. */
+  get isPassing(): boolean {
+    return this.status === 0 || this.status === 429 || this.status === 503;
+  }
+}
+
+/** Who calls: the token of the moment, and what happens when it is no longer good. */
+export interface Bearer {
+  token(): string | undefined;
+  refused(): void;
+}
+
+/** A client whose requests carry the bearer's token and the language of the page. */
+export function client(bearer: Bearer) {
+  const identify: Middleware = {
+    onRequest({ request }) {
+      const token = bearer.token();
+      if (token !== undefined) request.headers.set('Authorization', `Bearer ${token}`);
+      request.headers.set('Accept-Language', i18n.global.locale.value);
+      return request;
+    },
+    onResponse({ request, response }) {
+      if (response.status === 401 && request.headers.has('Authorization')) bearer.refused();
+    },
+  };
+  // Looked up at each call, so that what replaces `fetch` later is used.
+  const made = createClient<paths>({ baseUrl: window.location.origin, fetch: (request) => fetch(request) });
+  made.use(identify);
+  return made;
+}
+
+/** Any answer of the client. */
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** What was asked for. @throws Problem */
+export async function ask<T>(answer: Promise<Answer<T>>): Promise<T> {
+  let got: Answer<T>;
+  try {
+    got = await answer;
+  } catch (cause) {
+    if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
+    throw new Problem('unreachable', t('common.unreachable'));
+  }
+  if (!got.response.ok) throw problem(got.response.status, got.error);
+  return got.data as T;
+}
+
+/** The problem that a body tells of; proxies in between may send any other. */
+export function problem(status: number, body: unknown): Problem {
+  if (typeof body === 'object' && body !== null && 'code' in body && 'detail' in body) {
+    const { code, detail, field, ...more } = body as Schema<'Problem'>;
+    return new Problem(code, detail, status, field ?? undefined, more);
+  }
+  return new Problem('unknown', t('common.failed', { status }), status);
+}
+
+/** A key that makes a request count once. Pages that came without TLS have no `crypto.randomUUID`. */
+export function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,105 @@
+/**
+ * The bell: it rings for each new order until somebody acknowledges it, and once when a customer asks where theirs is.
+ *
+ * Contract: browsers keep pages silent until they are touched; `isBlocked` says so, and {@link unblock}, called by a tap, ends it.
+ */
+import { computed, reactive, watch } from 'vue';
+import { columns, live, type Order } from './orders';
+
+/** How often an order rings that nobody acknowledges, in milliseconds. */
+const AGAIN_MS = 5_000;
+const KEPT_AS = 'rowlock.sound';
+
+export const ring = reactive({
+  isOn: localStorage.getItem(KEPT_AS) !== 'off',
+  isBlocked: false,
+  /** How often it has rung. */
+  count: 0,
+  acknowledged: new Set<string>(),
+});
+
+let audio: AudioContext | undefined;
+let timer: number | undefined;
+
+/** The new orders that nobody has acknowledged on this device. */
+export const ringing = computed<Order[]>(() =>
+  (columns.value.get('pending_accept') ?? []).filter((order) => !ring.acknowledged.has(order.id)),
+);
+
+export function acknowledge(...orders: Order[]): void {
+  orders.forEach((order) => ring.acknowledged.add(order.id));
+}
+
+/** Switches the sound on or off, on this device. */
+export function setSound(isOn: boolean): void {
+  ring.isOn = isOn;
+  localStorage.setItem(KEPT_AS, isOn ? 'on' : 'off');
+  if (isOn) void unblock();
+}
+
+/** Lets the page sound. Must be called by a tap or a key. */
+export async function unblock(): Promise<void> {
+  audio ??= new AudioContext();
+  await audio.resume();
+  ring.isBlocked = audio.state !== 'running';
+}
+
+watch(
+  () => [ringing.value.length > 0 && live.isLoaded, ring.isOn] as const,
+  ([isDue, isOn]) => {
+    window.clearInterval(timer);
+    if (!isDue || !isOn) return;
+    sound(NEW_ORDER);
+    timer = window.setInterval(() => sound(NEW_ORDER), AGAIN_MS);
+  },
+);
+
+/** One more while it rings anyway is worth a ring of its own, at once. */
+watch(
+  () => ringing.value.length,
+  (count, before) => {
+    if (before > 0 && count > before && ring.isOn) sound(NEW_ORDER);
+  },
+);
+
+/** Rings once for a customer who asks. */
+export function nudge(): void {
+  if (ring.isOn) sound(NUDGE);
+}
+
+/** Pitch in hertz, beginning and length in seconds. */
+type Tone = readonly [pitch: number, begins: number, lasts: number];
+const NEW_ORDER: readonly Tone[] = [
+  [988, 0, 0.25],
+  [784, 0.25, 0.45],
+  [988, 0.8, 0.25],
+  [784, 1.05, 0.6],
+];
+const NUDGE: readonly Tone[] = [
+  [660, 0, 0.12],
+  [660, 0.2, 0.12],
+  [660, 0.4, 0.12],
+];
+
+function sound(tones: readonly Tone[]): void {
+  ring.count += 1;
+  audio ??= new AudioContext();
+  const { currentTime, destination } = audio;
+  ring.isBlocked = audio.state !== 'running';
+  if (ring.isBlocked) {
+    // Some browsers allow it after all; if so, the mark goes.
+    void audio.resume().then(() => (ring.isBlocked = audio?.state !== 'running'));
+    return;
+  }
+  for (const [pitch, begins, lasts] of tones) {
+    const tone = new OscillatorNode(audio, { type: 'triangle', frequency: pitch });
+    const volume = new GainNode(audio, { gain: 0 });
+    const from = currentTime + begins;
+    volume.gain.setValueAtTime(0, from);
+    volume.gain.linearRampToValueAtTime(0.5, from + 0.02);
+    volume.gain.exponentialRampToValueAtTime(0.001, from + lasts);
+    tone.connect(volume).connect(destination);
+    tone.start(from);
+    tone.stop(from + lasts);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Who is logged in, and to which merchant.
+ *
+ * Contract: one session a browser. What the role permits decides what is shown; whether it is done, the API decides.
+ */
+import { computed, reactive, readonly } from 'vue';
+import { ask, client, type Schema } from './api/client';
+
+const KEPT_AS = 'rowlock.session';
+
+interface Kept {
+  merchant: number;
+  token: string;
+}
+
+interface Session {
+  kept: Kept | undefined;
+  me: Schema<'Me'> | undefined;
+  /** Whether the API ended it, not the person. */
+  isExpired: boolean;
+}
+
+const state = reactive<Session>({ kept: read(), me: undefined, isExpired: false });
+
+export const session = readonly(state);
+
+export const api = client({ token: () => state.kept?.token, refused: () => end(true) });
+
+export type Permission =
+  | 'read_orders'
+  | 'accept_orders'
+  | 'cook_orders'
+  | 'hand_over_orders'
+  | 'collect_cash'
+  | 'cancel_orders'
+  | 'refund_orders'
+  | 'export_orders'
+  | 'read_menu'
+  | 'mark_sold_out'
+  | 'move_stock'
+  | 'edit_menu'
+  | 'read_accounts'
+  | 'correct_accounts'
+  | 'read_statistics'
+  | 'edit_settings'
+  | 'manage_staff'
+  | 'read_actions';
+
+/** Whether the role permits it. */
+export function may(permission: Permission): boolean {
+  return state.me?.permissions.includes(permission) ?? false;
+}
+
+/** The number of the merchant, as paths of the API want it. */
+export function merchant(): number {
+  if (state.kept === undefined) throw new Error('nobody is logged in');
+  return state.kept.merchant;
+}
+
+/** The zone and the clock of the merchant: the panel tells all times by it. */
+export const business = computed(() => state.me?.merchant);
+
+/** @throws Problem */
+export async function logIn(of: number, login: string, password: string): Promise<void> {
+  const opened = await ask(
+    api.POST('/v1/admin/merchants/{m}/sessions', { params: { path: { m: of } }, body: { login, password } }),
+  );
+  keep({ merchant: of, token: opened.token });
+  await whoAmI();
+}
+
+/** Asks whose token it is and what they may do. @throws Problem */
+export async function whoAmI(): Promise<void> {
+  state.me = await ask(api.GET('/v1/admin/merchants/{m}/me', { params: { path: { m: merchant() } } }));
+}
+
+/** Gives oneself another password, which makes a new token. @throws Problem */
+export async function changePassword(old: string, chosen: string): Promise<void> {
+  const m = merchant();
+  const body = { old, new: chosen };
+  const opened = await ask(api.PUT('/v1/admin/merchants/{m}/me/password', { params: { path: { m } }, body }));
+  keep({ merchant: m, token: opened.token });
+}
+
+/** Ends the session on this device. */
+export function end(isExpired = false): void {
+  if (state.kept === undefined) return;
+  localStorage.setItem('rowlock.merchant', String(state.kept.merchant));
+  localStorage.removeItem(KEPT_AS);
+  Object.assign(state, { kept: undefined, me: undefined, isExpired });
+}
+
+/** The merchant this device was last used for. */
+export function lastMerchant(): number {
+  return Number(localStorage.getItem('rowlock.merchant') ?? '1') || 1;
+}
+
+function keep(kept: Kept): void {
+  localStorage.setItem(KEPT_AS, JSON.stringify(kept));
+  Object.assign(state, { kept, isExpired: false });
+}
+
+function read(): Kept | undefined {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT_AS) ?? 'null') as Kept | null;
+    return kept ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
