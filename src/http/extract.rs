@@ -237,6 +237,21 @@ pub(super) fn line(field: &'static str, value: &str, chars_max: usize) -> Result
     typed(field, value, 1..=chars_max, char::is_control)
 }
 
+/// The address of something on the web, of at most 500 characters. It names no user: whoever is shown it would learn the password.
+pub(super) fn web_address(field: &'static str, value: &str) -> Result<String, Error> {
+    let value = line(field, value, 500)?;
+    // A parser takes more for an address than others would: `https:example.com`.
+    let scheme = value.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let is_fit = |url: &reqwest::Url| url.has_host() && url.username().is_empty() && url.password().is_none();
+    if scheme.is_some_and(|scheme| ["http", "https"].contains(&&*scheme))
+        && reqwest::Url::parse(&value).is_ok_and(|url| is_fit(&url))
+    {
+        return Ok(value);
+    }
+    let reason = "it must be an http or https address, without a user".to_owned();
+    Err(Error::InvalidField { field, reason })
+}
+
 /// A text that a customer typed: as [`line()`], but it may be empty and have line breaks and tabs.
 pub(super) fn text(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
     typed(field, value, 0..=chars_max, |c| c.is_control() && !['\n', '\r', '\t'].contains(&c))

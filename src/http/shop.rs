@@ -130,6 +130,8 @@ struct CategoryView {
 struct ProductView {
     id: i64,
     name: Text,
+    /// Where there is a picture of it.
+    image_url: Option<String>,
     goods: Vec<GoodsView>,
 }
 
@@ -178,7 +180,8 @@ fn read_menu(conn: &mut Conn, id: MerchantId, pay_methods: Vec<&'static str>) ->
     for row in catalog::products(conn, id)? {
         if let Some(goods) = goods.remove(&row.id) {
             let name = Text::new(row.name_zh, row.name_en);
-            products.entry(row.category_id).or_default().push(ProductView { id: row.id, name, goods });
+            let product = ProductView { id: row.id, name, image_url: row.image_url, goods };
+            products.entry(row.category_id).or_default().push(product);
         }
     }
     let category = |row: catalog::CategoryRow| CategoryView {

@@ -127,7 +127,7 @@ fn insert(tx: &mut Tx<'_>, restaurant: &Restaurant, now: DateTime<Utc>) -> Resul
     for (position, category) in (1..).zip(&restaurant.category) {
         let category_id = catalog::insert_category(tx, &category.name, position)?;
         for (position, product) in (1..).zip(&category.product) {
-            let product_id = catalog::insert_product(tx, category_id, &product.name, position)?;
+            let product_id = catalog::insert_product(tx, category_id, &product.name, None, position)?;
             for (position, goods) in (1..).zip(&product.goods) {
                 let new = NewGoods {
                     product_id,

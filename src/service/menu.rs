@@ -88,6 +88,7 @@ pub fn add_product(
     tx: &mut Tx<'_>,
     category_id: i64,
     name: &LocalText,
+    image_url: Option<&str>,
     position: Option<i32>,
 ) -> Result<Product, Error> {
     if !menu::keep_category(tx, category_id)? {
@@ -97,8 +98,8 @@ pub fn add_product(
         Some(position) => position,
         None => next(&menu::product_positions(tx, category_id)?),
     };
-    let id = catalog::insert_product(tx, category_id, name, position)?;
-    Ok(Product { id, category_id, name: name.clone(), position })
+    let id = catalog::insert_product(tx, category_id, name, image_url, position)?;
+    Ok(Product { id, category_id, name: name.clone(), image_url: image_url.map(str::to_owned), position })
 }
 
 /// Changes a product, be it to move it to another category.

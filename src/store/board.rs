@@ -23,6 +23,8 @@ use crate::domain::{MerchantId, OrderId};
 /// Which orders.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// One of these; without them, any.
+    pub ids: Option<Vec<OrderId>>,
     /// In one of these states; none means in any.
     pub states: Vec<OrderState>,
     /// Placed at this time or later.
@@ -114,6 +116,10 @@ pub fn page(
     }
     if let Some(until) = filter.until {
         query = query.filter(orders::placed_at.lt(until)).filter(orders::id.lt(first_id(until + IDS_ARE_OFF)));
+    }
+    if let Some(ids) = &filter.ids {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        query = query.filter(orders::id.eq_any(ids));
     }
     if !filter.states.is_empty() {
         let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();

@@ -37,6 +37,8 @@ pub struct ProductRow {
     pub name_zh: String,
     /// Its name in English.
     pub name_en: String,
+    /// Where there is a picture of it.
+    pub image_url: Option<String>,
     /// Its place in the category.
     pub position: i32,
 }
@@ -74,7 +76,14 @@ pub fn products(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Vec<Produc
     products::table
         .filter(products::merchant_id.eq(merchant.0))
         .order((products::position, products::id))
-        .select((products::id, products::category_id, products::name_zh, products::name_en, products::position))
+        .select((
+            products::id,
+            products::category_id,
+            products::name_zh,
+            products::name_en,
+            products::image_url,
+            products::position,
+        ))
         .load(conn)
 }
 
@@ -163,13 +172,20 @@ pub fn insert_category(tx: &mut Tx<'_>, name: &LocalText, position: i32) -> Quer
 }
 
 /// Adds a product and returns its id.
-pub fn insert_product(tx: &mut Tx<'_>, category_id: i64, name: &LocalText, position: i32) -> QueryResult<i64> {
+pub fn insert_product(
+    tx: &mut Tx<'_>,
+    category_id: i64,
+    name: &LocalText,
+    image_url: Option<&str>,
+    position: i32,
+) -> QueryResult<i64> {
     diesel::insert_into(products::table)
         .values((
             products::merchant_id.eq(tx.merchant.0),
             products::category_id.eq(category_id),
             products::name_zh.eq(&name.zh),
             products::name_en.eq(&name.en),
+            products::image_url.eq(image_url),
             products::position.eq(position),
         ))
         .returning(products::id)

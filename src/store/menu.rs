@@ -35,6 +35,8 @@ pub struct Product {
     pub category_id: i64,
     /// Its name.
     pub name: LocalText,
+    /// Where there is a picture of it.
+    pub image_url: Option<String>,
     /// Its place in the category.
     pub position: i32,
 }
@@ -266,14 +268,23 @@ pub fn delete_category(tx: &mut Tx<'_>, id: i64) -> QueryResult<bool> {
 
 /// Locks a product until the transaction ends and reads it.
 pub fn lock_product(tx: &mut Tx<'_>, id: i64) -> QueryResult<Option<Product>> {
-    let row: Option<(i64, i64, String, String, i32)> = products::table
+    let row: Option<(i64, i64, String, String, Option<String>, i32)> = products::table
         .find((tx.merchant.0, id))
-        .select((products::id, products::category_id, products::name_zh, products::name_en, products::position))
+        .select((
+            products::id,
+            products::category_id,
+            products::name_zh,
+            products::name_en,
+            products::image_url,
+            products::position,
+        ))
         .for_no_key_update()
         .first(tx.conn)
         .optional()?;
-    let product =
-        |(id, category_id, zh, en, position)| Product { id, category_id, name: LocalText { zh, en }, position };
+    let product = |(id, category_id, zh, en, image_url, position)| {
+        let name = LocalText { zh, en };
+        Product { id, category_id, name, image_url, position }
+    };
     Ok(row.map(product))
 }
 
@@ -300,6 +311,7 @@ pub fn update_product(tx: &mut Tx<'_>, product: &Product) -> QueryResult<()> {
             products::category_id.eq(product.category_id),
             products::name_zh.eq(&product.name.zh),
             products::name_en.eq(&product.name.en),
+            products::image_url.eq(&product.image_url),
             products::position.eq(product.position),
         ))
         .execute(tx.conn)?;

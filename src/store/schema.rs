@@ -311,6 +311,7 @@ diesel::table! {
         name_zh -> Text,
         name_en -> Text,
         position -> Int4,
+        image_url -> Nullable<Text>,
     }
 }
 

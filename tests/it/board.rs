@@ -49,7 +49,7 @@ async fn orders_are_found_by_what_they_are() {
          UPDATE orders SET pickup_no = 142, pickup_day = '2026-11-21' WHERE id = '{night}'"
     ));
     let elsewhere = app.customer_of(2, "alice").await;
-    assert_eq!(elsewhere.place("else", &order(&[(101, 1)])).await.status, 201);
+    let theirs = elsewhere.place("else", &order(&[(101, 1)])).await.json()["id"].as_str().unwrap().to_owned();
 
     let cashier = app.staff("cashier").await;
     let all = [&dawn, &night, &noon];
@@ -83,6 +83,13 @@ async fn orders_are_found_by_what_they_are() {
         (id(0..11), vec![&noon]),
         (id(0..13).to_uppercase().replace("?Q", "?q"), vec![&noon]),
         (id(1..36), vec![]),
+        ("?ids=".into(), all.to_vec()),
+        (format!("?ids={noon}"), vec![&noon]),
+        (format!("?ids={noon},%20{dawn},{noon}"), vec![&dawn, &noon]),
+        (format!("?ids={noon},{night}&pay_method=cash"), vec![&noon]),
+        (format!("?ids={dawn},{theirs},00000000-0000-0000-0000-000000000000&limit=100"), vec![&dawn]),
+        (format!("?ids={theirs}"), vec![]),
+        (format!("?ids={}", [&*noon; 100].join(",")), vec![&noon]),
     ] {
         assert_eq!(found(&cashier, &query).await.iter().collect::<Vec<_>>(), expected, "{query}");
     }
@@ -93,7 +100,11 @@ async fn orders_are_found_by_what_they_are() {
     let second = cashier.get(&format!("/orders?limit=2&cursor={cursor}")).await.json();
     assert_eq!((&second["items"][0]["id"], &second["next_cursor"]), (&json!(noon), &Value::Null));
 
+    let too_many = format!("ids={}", [&*noon; 101].join(","));
     for query in [
+        &*too_many,
+        "ids=x",
+        "ids=,",
         "limit=0",
         "limit=101",
         "limit=x",

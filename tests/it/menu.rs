@@ -1,9 +1,10 @@
 //! The staff change the menu.
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::clients::Staff;
+use crate::clients::{Answer, Staff};
 use crate::harness::{TestApp, number, order, words};
 
 fn name(text: &str) -> Value {
@@ -115,6 +116,62 @@ async fn a_dish_comes_changes_and_goes_off_sale() {
     assert_eq!(on_menu(&manager).await[1], "- Clear broth: bowl pot");
     let empty = manager.post("/products", &json!({ "category_id": 1, "name": name("Nothing") })).await.json();
     assert_eq!(manager.delete(&format!("/products/{}", empty["id"])).await.status, 204);
+}
+
+/// The pictures of shop 1's dishes: on the staff's menu, and on the customers'.
+async fn pictures(app: &TestApp, staff: &Staff<'_>) -> (Vec<Value>, Vec<Value>) {
+    let of = |menu: Value| -> Vec<Value> {
+        let categories = menu["categories"].as_array().unwrap().iter();
+        categories.flat_map(|c| c["products"].as_array().unwrap()).map(|product| product["image_url"].clone()).collect()
+    };
+    (of(staff.get("/menu").await.json()), of(app.get("/v1/merchants/1/menu").await.json()))
+}
+
+#[actix_web::test]
+async fn a_dish_may_have_a_picture() {
+    let app = TestApp::start();
+    let manager = app.staff("manager").await;
+    assert_eq!(pictures(&app, &manager).await, (vec![Value::Null], vec![Value::Null]));
+    let url = "https://pictures.example/饺子.jpg?w=300";
+    let new = json!({ "category_id": 1, "name": name("Broth"), "image_url": format!(" {url} ") });
+    let broth = manager.post("/products", &new).await;
+    assert_eq!((broth.status.as_u16(), &broth.json()["image_url"]), (201, &json!(url)), "{}", broth.text);
+    let plain = manager.post("/products", &json!({ "category_id": 1, "name": name("Rice"), "image_url": "" })).await;
+    assert_eq!((plain.status.as_u16(), &plain.json()["image_url"]), (201, &Value::Null), "{}", plain.text);
+    let longest = format!("HTTP://x/{}", "x".repeat(491));
+    let changed = manager.patch("/products/1", &json!({ "image_url": longest })).await;
+    assert_eq!(changed.json()["image_url"], longest, "{}", changed.text);
+    let kept = manager.patch("/products/1", &json!({ "position": 1 })).await.json();
+    assert_eq!(kept["image_url"], longest, "what is not sent stays");
+    // What has no goods on sale is not on the customers' menu.
+    assert_eq!(pictures(&app, &manager).await, (vec![json!(longest), json!(url), Value::Null], vec![json!(longest)]));
+    for wrong in [
+        "pictures.example/x.jpg",
+        "ftp://pictures.example/x.jpg",
+        "javascript:alert(1)",
+        "data:image/png;base64,AAAA",
+        "https:pictures.example",
+        "https://",
+        "https://user:secret@pictures.example/x.jpg",
+        "https://pictures.example/\nx.jpg",
+        &format!("{longest}x"),
+    ] {
+        for (method, path) in [(Method::PATCH, "/products/1"), (Method::POST, "/products")] {
+            let mut body = new.clone();
+            body["image_url"] = json!(wrong);
+            let answer = Answer::of(manager.request(method, path).json(&body)).await;
+            assert_eq!(answer.refusal(), (422, "invalid_field".into()), "{wrong}");
+            assert_eq!(answer.json()["field"], "image_url", "{wrong}");
+        }
+    }
+    for nothing in [json!(null), json!(" ")] {
+        manager.patch("/products/1", &json!({ "image_url": url })).await;
+        let cleared = manager.patch("/products/1", &json!({ "image_url": nothing })).await;
+        assert_eq!((cleared.status.as_u16(), &cleared.json()["image_url"]), (200, &Value::Null));
+    }
+    // The trail tells what was taken away from what was not sent.
+    let cleared = "staff_actions WHERE action = 'change_product' AND detail -> 'image_url' = 'null'";
+    assert_eq!((app.count(cleared), app.count("staff_actions WHERE action = 'change_product'")), (2, 6));
 }
 
 #[actix_web::test]

@@ -164,6 +164,27 @@ async fn who_is_closed_out_or_demoted_feels_it_at_once() {
     assert_eq!(app.staff("manager").await.get("/me").await.status, 200);
 }
 
+/// Each role learns what it needs of the restaurant: the kitchen may not see its settings.
+#[actix_web::test]
+async fn everybody_is_told_whom_they_work_for() {
+    let app = TestApp::start();
+    app.execute(
+        "UPDATE merchants SET name_en = 'Noodles', time_zone = 'Europe/Paris', day_starts_at = '05:30', accept_minutes = 7
+             WHERE id = 2",
+    );
+    let kitchen = app.staff("kitchen").await.get("/me").await.json();
+    assert_eq!(kitchen["login"], "kitchen");
+    assert_eq!(kitchen["name"], "The kitchen");
+    let merchant = json!({
+        "id": 1, "name": { "zh": "店", "en": "Shop" }, "time_zone": "Asia/Shanghai", "day_starts_at": "04:00", "accept_minutes": 10,
+    });
+    assert_eq!(kitchen["merchant"], merchant);
+    let merchant = json!({
+        "id": 2, "name": { "zh": "店", "en": "Noodles" }, "time_zone": "Europe/Paris", "day_starts_at": "05:30", "accept_minutes": 7,
+    });
+    assert_eq!(app.staff_of(2, "owner").await.get("/me").await.json()["merchant"], merchant);
+}
+
 #[actix_web::test]
 async fn the_owner_adds_and_changes_members() {
     let app = TestApp::start();

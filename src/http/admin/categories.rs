@@ -10,7 +10,7 @@ use crate::App;
 use crate::domain::LocalText;
 use crate::error::Error;
 use crate::http::admin::menu::{StaffCategory, StaffProduct};
-use crate::http::extract::{Body, number};
+use crate::http::extract::{Body, nullable, number, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, EditMenu, Staff, act};
 use crate::http::view::NameFields;
@@ -42,6 +42,12 @@ impl NewOrder {
 /// A place in a list.
 pub(super) fn position(position: Option<i32>) -> Result<Option<i32>, Error> {
     position.map(|position| number("position", position, 0..=1_000_000)).transpose()
+}
+
+/// Where a picture is; nothing typed is none.
+fn image_url(typed: Option<String>) -> Result<Option<String>, Error> {
+    let typed = typed.filter(|url| !url.trim().is_empty());
+    typed.map(|url| web_address("image_url", &url)).transpose()
 }
 
 fn name(name: &NameFields) -> Result<LocalText, Error> {
@@ -205,6 +211,9 @@ pub(in crate::http) async fn order_products(
 struct AddProduct {
     category_id: i64,
     name: NameFields,
+    /// Where there is a picture of it, by http or https; null or empty where there is none.
+    #[schema(max_length = 500)]
+    image_url: Option<String>,
     /// At the end of the category when absent.
     #[schema(minimum = 0, maximum = 1_000_000)]
     position: Option<i32>,
@@ -231,10 +240,13 @@ pub(in crate::http) async fn add_product(
 ) -> Result<HttpResponse, Error> {
     let (category, now) = (body.0.category_id, app.clock.now());
     let (name, position) = (name(&body.0.name)?, position(body.0.position)?);
-    let detail = json!({ "name": name, "position": position });
+    let image_url = image_url(body.0.image_url)?;
+    let detail = json!({ "name": name, "image_url": image_url, "position": position });
     let action = Action { name: "add_product", subject: format!("category {category}"), detail };
-    let product =
-        act(&app, &who, action, now, move |tx| service::menu::add_product(tx, category, &name, position)).await?;
+    let product = act(&app, &who, action, now, move |tx| {
+        service::menu::add_product(tx, category, &name, image_url.as_deref(), position)
+    })
+    .await?;
     Ok(HttpResponse::Created().json(StaffProduct::from(product)))
 }
 
@@ -244,6 +256,10 @@ struct ChangeProduct {
     /// Moves it to another category.
     category_id: Option<i64>,
     name: Option<NameFields>,
+    /// Where there is a picture of it, by http or https; null or empty where there is none any more.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    image_url: Option<Option<String>>,
     #[schema(minimum = 0, maximum = 1_000_000)]
     position: Option<i32>,
 }
@@ -270,12 +286,18 @@ pub(in crate::http) async fn change_product(
 ) -> Result<HttpResponse, Error> {
     let (id, category, now) = (path.id, body.0.category_id, app.clock.now());
     let (name, position) = (body.0.name.as_ref().map(name).transpose()?, position(body.0.position)?);
-    let detail = json!({ "category_id": category, "name": name, "position": position });
+    let image_url = body.0.image_url.map(image_url).transpose()?;
+    let mut detail = json!({ "category_id": category, "name": name, "position": position });
+    // What is absent stays, and what is null is taken away: the trail tells them apart.
+    if let Some(image_url) = &image_url {
+        detail["image_url"] = json!(image_url);
+    }
     let action = Action { name: "change_product", subject: format!("product {id}"), detail };
     let product = act(&app, &who, action, now, move |tx| {
         service::menu::change_product(tx, id, |product| {
             product.category_id = category.unwrap_or(product.category_id);
             product.name = name.clone().unwrap_or_else(|| product.name.clone());
+            product.image_url = image_url.clone().unwrap_or_else(|| product.image_url.clone());
             product.position = position.unwrap_or(product.position);
         })
     })

@@ -46,6 +46,8 @@ pub(super) struct StaffProduct {
     id: i64,
     category_id: i64,
     name: Text,
+    /// Where there is a picture of it.
+    image_url: Option<String>,
     position: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     goods: Option<Vec<StaffGoods>>,
@@ -53,8 +55,8 @@ pub(super) struct StaffProduct {
 
 impl From<Product> for StaffProduct {
     fn from(product: Product) -> Self {
-        let Product { id, category_id, name, position } = product;
-        Self { id, category_id, name: name.into(), position, goods: None }
+        let Product { id, category_id, name, image_url, position } = product;
+        Self { id, category_id, name: name.into(), image_url, position, goods: None }
     }
 }
 
@@ -150,6 +152,7 @@ fn read_menu(conn: &mut Conn, who: &Staff<ReadMenu>) -> Result<StaffMenu, Error>
             id: row.id,
             category_id: row.category_id,
             name: Text::new(row.name_zh, row.name_en),
+            image_url: row.image_url,
             position: row.position,
             goods: Some(goods.remove(&row.id).unwrap_or_default()),
         };

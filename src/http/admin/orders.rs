@@ -23,6 +23,8 @@ use crate::store::board::Filter;
 use crate::store::{board, merchants, moves, orders, payments, refunds};
 
 const PAGE_ORDERS_MAX: u8 = 100;
+/// Orders that can be asked for by their ids at once.
+const IDS_MAX: usize = 100;
 const FULFILMENTS: [&str; 3] = ["dine_in", "pickup", "delivery"];
 
 /// Which orders. What is absent or empty does not narrow them down.
@@ -40,6 +42,9 @@ pub(super) struct OrdersQuery {
     pay_method: Option<String>,
     /// `dine_in`, `pickup` or `delivery`
     fulfilment: Option<String>,
+    /// Ids, separated by commas; at most 100. Those the merchant does not have are simply absent.
+    #[param(example = "0192f0c1-2345-7abc-8def-0123456789ab")]
+    ids: Option<String>,
     /// Stands somewhere in contact, phone, table or remark, is the pickup number, or begins the order's id. At most 50 characters.
     q: Option<String>,
     /// Orders in a page; 20 when absent. Not for exports.
@@ -68,10 +73,16 @@ impl OrdersQuery {
         let fulfilment = |name: &str| {
             FULFILMENTS.into_iter().find(|known| *known == name).ok_or_else(|| unknown("fulfilment", name))
         };
+        let id = |id: &str| Uuid::parse_str(id.trim()).map(OrderId).map_err(|_| unknown("order", id));
+        let ids: Option<Vec<OrderId>> = given(&self.ids).map(|ids| ids.split(',').map(id).collect()).transpose()?;
+        if ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
+            return Err(Error::MalformedQuery(format!("there may be at most {IDS_MAX} ids")));
+        }
         Ok(Asked {
             from: self.from,
             to: self.to,
             filter: Filter {
+                ids,
                 states: given(&self.state).map_or(Ok(Vec::new()), |names| names.split(',').map(state).collect())?,
                 pay_method: given(&self.pay_method).map(method).transpose()?,
                 fulfilment: given(&self.fulfilment).map(fulfilment).transpose()?,

@@ -16,11 +16,13 @@ use crate::App;
 use crate::domain::MerchantId;
 use crate::domain::staff::Permission;
 use crate::error::Error;
-use crate::http::blocking;
 use crate::http::extract::{Body, Merchant, line};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, Anything, Staff, act};
+use crate::http::view::Text;
+use crate::http::{blocking, read};
 use crate::service;
+use crate::store::merchants;
 use crate::store::staff::Member;
 
 #[derive(Deserialize, ToSchema)]
@@ -90,17 +92,47 @@ pub(in crate::http) async fn log_in(
     Ok(HttpResponse::Created().json(StaffSession::of(&app, merchant.0, member)?))
 }
 
-/// Who one is, and what one may do.
+/// What all of a merchant's staff need to know of it, whether or not they may see its settings.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Merchant)]
+struct MerchantView {
+    id: i64,
+    name: Text,
+    /// The zone of its clock, and of its days of business.
+    #[schema(example = "Asia/Shanghai")]
+    time_zone: &'static str,
+    /// When a day of business begins.
+    #[schema(example = "04:00")]
+    day_starts_at: String,
+    /// Minutes the restaurant may take to answer an order.
+    accept_minutes: i32,
+}
+
+impl From<merchants::Merchant> for MerchantView {
+    fn from(merchant: merchants::Merchant) -> Self {
+        Self {
+            id: merchant.id.0,
+            name: merchant.name.into(),
+            time_zone: merchant.time_zone.name(),
+            day_starts_at: merchant.day_starts_at.format("%H:%M").to_string(),
+            accept_minutes: merchant.accept_minutes,
+        }
+    }
+}
+
+/// Who one is, for whom one works, and what one may do.
 #[derive(Serialize, ToSchema)]
 struct Me {
     staff_id: Uuid,
+    login: String,
     name: String,
     role: &'static str,
     /// What the role permits.
     permissions: Vec<&'static str>,
+    merchant: MerchantView,
 }
 
-/// Who the token's bearer is, and what they may do.
+/// Who the token's bearer is, for whom they work, and what they may do.
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
@@ -109,10 +141,18 @@ struct Me {
     responses((status = 200, body = Me), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/admin/merchants/{m}/me")]
-pub(in crate::http) async fn me(who: Staff<Anything>) -> Result<HttpResponse, Error> {
+pub(in crate::http) async fn me(app: Data<App>, who: Staff<Anything>) -> Result<HttpResponse, Error> {
+    let asked = who.merchant;
+    let merchant = read(&app, asked, move |conn| merchants::find(conn, asked)?.ok_or(Error::NotFound)).await?;
     let permitted = Permission::ALL.iter().filter(|permission| who.role.has(**permission));
-    let permissions = permitted.map(|permission| permission.name()).collect();
-    Ok(HttpResponse::Ok().json(Me { staff_id: who.id.0, name: who.name, role: who.role.name(), permissions }))
+    Ok(HttpResponse::Ok().json(Me {
+        staff_id: who.id.0,
+        login: who.login,
+        name: who.name,
+        role: who.role.name(),
+        permissions: permitted.map(|permission| permission.name()).collect(),
+        merchant: merchant.into(),
+    }))
 }
 
 /// Gives oneself another password, and answers with a token: those from before are no longer good.

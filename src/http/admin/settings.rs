@@ -14,7 +14,7 @@ use crate::domain::ledger::EarnedOn;
 use crate::domain::money::Money;
 use crate::domain::placement::Hours;
 use crate::error::Error;
-use crate::http::extract::{Body, line, named, nullable, number};
+use crate::http::extract::{Body, named, nullable, number, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{Action, EditSettings, Staff, act};
@@ -229,21 +229,6 @@ fn setting(field: &'static str, amount: Money) -> Result<Money, Error> {
     Err(Error::InvalidField { field, reason: "it must be at most 1000000".to_owned() })
 }
 
-fn webhook(url: &str) -> Result<String, Error> {
-    let url = line("webhook_url", url, 500)?;
-    let is_fit = |url: &reqwest::Url| {
-        ["http", "https"].contains(&url.scheme())
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-    };
-    if reqwest::Url::parse(&url).is_ok_and(|url| is_fit(&url)) {
-        return Ok(url);
-    }
-    let reason = "it must be an http or https address, without a user".to_owned();
-    Err(Error::InvalidField { field: "webhook_url", reason })
-}
-
 impl ChangeSettings {
     fn checked(&self) -> Result<(Change, Webhook), Error> {
         let points = |field, points: Option<u32>| points.map(|points| number(field, points, 0..=10_000)).transpose();
@@ -285,7 +270,7 @@ impl ChangeSettings {
         let webhook = match &self.webhook_url {
             None => Webhook::Stay,
             Some(None) => Webhook::Off,
-            Some(Some(url)) => Webhook::To(webhook(url)?),
+            Some(Some(url)) => Webhook::To(web_address("webhook_url", url)?),
         };
         Ok((change, webhook))
     }
