@@ -364,7 +364,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who the token's bearer is, and what they may do. */
+        /** Who the token's bearer is, for whom they work, and what they may do. */
         get: operations["me"];
         put?: never;
         post?: never;
@@ -1251,6 +1251,8 @@ export interface components {
         AddProduct: {
             /** Format: int64 */
             category_id: number;
+            /** @description Where there is a picture of it, by http or https; null or empty where there is none. */
+            image_url?: string | null;
             name: components["schemas"]["NameFields"];
             /**
              * Format: int32
@@ -1444,6 +1446,8 @@ export interface components {
              * @description Moves it to another category.
              */
             category_id?: number | null;
+            /** @description Where there is a picture of it, by http or https; null or empty where there is none any more. */
+            image_url?: string | null;
             name?: components["schemas"]["NameFields"] | null;
             /** Format: int32 */
             position?: number | null;
@@ -1722,9 +1726,10 @@ export interface components {
              */
             code: string;
         };
-        /** @description Who one is, and what one may do. */
+        /** @description Who one is, for whom one works, and what one may do. */
         Me: {
-            merchant: { id: number; name: components["schemas"]["Text"]; time_zone: string; day_starts_at: string; accept_minutes: number };
+            login: string;
+            merchant: components["schemas"]["Merchant"];
             name: string;
             /** @description What the role permits. */
             permissions: string[];
@@ -1778,6 +1783,27 @@ export interface components {
              */
             pay_methods: string[];
             /** @example Asia/Shanghai */
+            time_zone: string;
+        };
+        /** @description What all of a merchant's staff need to know of it, whether or not they may see its settings. */
+        Merchant: {
+            /**
+             * Format: int32
+             * @description Minutes the restaurant may take to answer an order.
+             */
+            accept_minutes: number;
+            /**
+             * @description When a day of business begins.
+             * @example 04:00
+             */
+            day_starts_at: string;
+            /** Format: int64 */
+            id: number;
+            name: components["schemas"]["Text"];
+            /**
+             * @description The zone of its clock, and of its days of business.
+             * @example Asia/Shanghai
+             */
             time_zone: string;
         };
         MoveStockBy: {
@@ -2064,6 +2090,8 @@ export interface components {
             goods: components["schemas"]["Goods"][];
             /** Format: int64 */
             id: number;
+            /** @description Where there is a picture of it. */
+            image_url?: string | null;
             name: components["schemas"]["Text"];
         };
         PutLine: {
@@ -2291,6 +2319,8 @@ export interface components {
             goods?: components["schemas"]["StaffGoods"][] | null;
             /** Format: int64 */
             id: number;
+            /** @description Where there is a picture of it. */
+            image_url?: string | null;
             name: components["schemas"]["Text"];
             /** Format: int32 */
             position: number;
@@ -3611,6 +3641,10 @@ export interface operations {
                 pay_method?: string | null;
                 /** @description `dine_in`, `pickup` or `delivery` */
                 fulfilment?: string | null;
+                /**
+                 * @description Ids, separated by commas; at most 100. Those the merchant does not have are simply absent.
+                 * @example 0192f0c1-2345-7abc-8def-0123456789ab
+                 */
                 ids?: string | null;
                 /** @description Stands somewhere in contact, phone, table or remark, is the pickup number, or begins the order's id. At most 50 characters. */
                 q?: string | null;
@@ -3670,6 +3704,10 @@ export interface operations {
                 pay_method?: string | null;
                 /** @description `dine_in`, `pickup` or `delivery` */
                 fulfilment?: string | null;
+                /**
+                 * @description Ids, separated by commas; at most 100. Those the merchant does not have are simply absent.
+                 * @example 0192f0c1-2345-7abc-8def-0123456789ab
+                 */
                 ids?: string | null;
                 /** @description Stands somewhere in contact, phone, table or remark, is the pickup number, or begins the order's id. At most 50 characters. */
                 q?: string | null;
