@@ -110,6 +110,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::settings::change_settings)
         .service(admin::settings::renew_secret)
         .service(admin::members::list_staff)
+        .service(admin::members::list_names)
         .service(admin::members::add_member)
         .service(admin::members::change_member)
         .service(admin::actions::list_actions)
