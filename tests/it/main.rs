@@ -46,6 +46,7 @@ mod sharding;
 mod staff;
 mod staff_command;
 mod stock;
+mod tickets;
 mod timers;
 mod twins;
 mod webhooks;
