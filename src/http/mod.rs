@@ -78,6 +78,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::moves::delay)
         .service(admin::moves::cancel)
         .service(admin::moves::refund)
+        .service(admin::tickets::print_ticket)
         .service(admin::payments::retry_refund)
         .service(admin::payments::give_up)
         .service(admin::alerts::list_alerts)
