@@ -13,6 +13,7 @@ mod observe;
 mod ops;
 mod orders;
 mod page;
+mod panel;
 mod payments;
 mod points;
 mod problem;
@@ -36,6 +37,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::App;
+use crate::config::LoginProvider;
 use crate::domain::MerchantId;
 use crate::error::Error;
 use crate::store::{Conn, Tx};
@@ -205,6 +207,7 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
                 if let Some(sandbox) = &app.sandbox {
                     sandbox.mount(config);
                 }
+                panel::mount(config, app.config.login.provider == LoginProvider::Sandbox);
             })
             .service(web::redirect("/docs", "/docs/"))
             .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document))

@@ -33,6 +33,7 @@ mod moves;
 mod notices;
 mod optimistic;
 mod orders;
+mod panel;
 mod payments;
 mod permissions;
 mod races;

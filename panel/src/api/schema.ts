@@ -1782,6 +1782,11 @@ export interface components {
              *     ]
              */
             pay_methods: string[];
+            /**
+             * Format: int32
+             * @description How many points pay one yuan; none are taken where it is 0.
+             */
+            points_per_yuan: number;
             /** @example Asia/Shanghai */
             time_zone: string;
         };
