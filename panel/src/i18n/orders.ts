@@ -156,6 +156,13 @@ export const orders = {
     nudge: ['催单', 'Nudged'],
     collect: ['收到现金', 'Cash collected'],
     refund: ['退款', 'Refunded'],
+    print: ['打印小票', 'Ticket printed'],
+    reprint: ['补打小票（第 {n} 联）', 'Ticket reprinted (copy {n})'],
+  },
+  ticket: {
+    reprint: ['补打 · 第 {n} 联', 'REPRINT · copy {n}'],
+    collect: ['请收现金 {amount}', 'COLLECT CASH {amount}'],
+    printed: ['{at} 由 {by} 打印', 'Printed {at} by {by}'],
   },
   list: {
     number: ['编号', 'Order'],
