@@ -1,5 +1,7 @@
 # make run   install what is missing, build, and serve a demo restaurant on http://localhost:8080
+# make panel build the pages that `make run` serves under /admin and /demo
 # make test  install what is missing, and run every test
+# make test-panel the tests of the pages in a browser alone
 # make simulate try what happens when everybody does everything at once: SEEDS=1000 for more seeds, SEED=7 for one
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
@@ -7,16 +9,28 @@
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: run test simulate check bench dependencies tools
+.PHONY: run panel test test-panel simulate check bench dependencies tools
 
-# The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself.
+# The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself. A panel that cannot be built keeps nobody from taking orders.
 run: dependencies
+	@scripts/panel build || echo "Goes on without the panel: /admin will say so"
 	@cargo build --release
 	@exec target/release/rowlock serve
 
 test: tools
 	@scripts/dependencies test
 	@cargo test
+	@$(MAKE) --no-print-directory test-panel
+
+# They press on the pages of a debug build, which reads them from panel/dist.
+test-panel:
+	@scripts/dependencies panel
+	@scripts/panel build
+	@cargo build
+	@scripts/panel test
+
+panel: dependencies
+	@scripts/panel build
 
 simulate: dependencies
 	@cargo test --test simulation
@@ -25,6 +39,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	scripts/panel check
 
 # Variables given to make (QUICK, ROUNDS, CELL_SECONDS) reach it by the environment. The report is left in bench/out.
 bench:

@@ -52,6 +52,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("redis", &["redis_store"]),
     ("csv", &["http", "gateway"]),
     ("encoding_rs", &["gateway"]),
+    ("rust_embed", &["http"]),
 ];
 
 /// What stands nowhere in `src`, where it may stand, and what to use instead.

@@ -1,11 +1,13 @@
 /** Amounts and times as people read them, by the merchant's clock. Amounts stay decimal strings: no arithmetic on floats. */
-import { business } from './session';
+import { ref } from 'vue';
 import { i18n } from './i18n';
+
+/** The merchant's time zone, as soon as it is known. */
+export const zone = ref('Asia/Shanghai');
 
 function format(options: Intl.DateTimeFormatOptions, time: string): string {
   const locale = i18n.global.locale.value === 'zh' ? 'zh-CN' : 'en-GB';
-  const zone = business.value?.time_zone ?? 'Asia/Shanghai';
-  return new Intl.DateTimeFormat(locale, { timeZone: zone, ...options }).format(new Date(time));
+  return new Intl.DateTimeFormat(locale, { timeZone: zone.value, ...options }).format(new Date(time));
 }
 
 /** `12:05` */

@@ -4,6 +4,7 @@ import './style.css';
 import { createApp } from 'vue';
 import App from './App.vue';
 import { i18n, language, speak } from './i18n';
+import './i18n/panel';
 import { router } from './router';
 
 speak(language());

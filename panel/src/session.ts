@@ -3,8 +3,9 @@
  *
  * Contract: one session a browser. What the role permits decides what is shown; whether it is done, the API decides.
  */
-import { computed, reactive, readonly } from 'vue';
+import { computed, reactive, readonly, watch } from 'vue';
 import { ask, client, type Schema } from './api/client';
+import { zone } from './format';
 
 const KEPT_AS = 'rowlock.session';
 
@@ -59,6 +60,12 @@ export function merchant(): number {
 
 /** The zone and the clock of the merchant: the panel tells all times by it. */
 export const business = computed(() => state.me?.merchant);
+
+watch(
+  () => business.value?.time_zone,
+  (known) => (zone.value = known ?? zone.value),
+  { flush: 'sync' },
+);
 
 /** @throws Problem */
 export async function logIn(of: number, login: string, password: string): Promise<void> {

@@ -13,6 +13,7 @@ mod observe;
 mod ops;
 mod orders;
 mod page;
+mod panel;
 mod payments;
 mod points;
 mod problem;
@@ -36,6 +37,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::App;
+use crate::config::LoginProvider;
 use crate::domain::MerchantId;
 use crate::error::Error;
 use crate::store::{Conn, Tx};
@@ -76,6 +78,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::moves::delay)
         .service(admin::moves::cancel)
         .service(admin::moves::refund)
+        .service(admin::tickets::print_ticket)
         .service(admin::payments::retry_refund)
         .service(admin::payments::give_up)
         .service(admin::alerts::list_alerts)
@@ -108,6 +111,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::settings::change_settings)
         .service(admin::settings::renew_secret)
         .service(admin::members::list_staff)
+        .service(admin::members::list_names)
         .service(admin::members::add_member)
         .service(admin::members::change_member)
         .service(admin::actions::list_actions)
@@ -205,6 +209,7 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
                 if let Some(sandbox) = &app.sandbox {
                     sandbox.mount(config);
                 }
+                panel::mount(config, app.config.login.provider == LoginProvider::Sandbox);
             })
             .service(web::redirect("/docs", "/docs/"))
             .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document))

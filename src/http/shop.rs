@@ -93,6 +93,8 @@ struct Menu {
     /// From this goods amount on, delivery is free.
     #[schema(schema_with = optional_amount)]
     free_freight_from: Option<Money>,
+    /// How many points pay one yuan; none are taken where it is 0.
+    points_per_yuan: u32,
     /// How orders can be paid.
     #[schema(example = json!(["cash", "sandbox"]))]
     pay_methods: Vec<&'static str>,
@@ -198,6 +200,7 @@ fn read_menu(conn: &mut Conn, id: MerchantId, pay_methods: Vec<&'static str>) ->
         minimum_amount: merchant.minimum_amount,
         freight: merchant.freight,
         free_freight_from: merchant.free_freight_from,
+        points_per_yuan: merchant.points_per_yuan,
         pay_methods,
         categories,
     })

@@ -404,7 +404,7 @@ impl Book {
     }
 }
 
-fn is_url(text: &str) -> bool {
+pub(super) fn is_url(text: &str) -> bool {
     text.len() <= 255 && reqwest::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()))
 }
 

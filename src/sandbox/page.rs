@@ -5,8 +5,9 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
-use super::book::{Payment, PaymentState, RefundState};
+use super::book::{Payment, PaymentState, RefundState, is_url};
 use super::provider::Provider;
 use super::refusal::Refusal;
 use super::switches::{Call, Fate, Switches};
@@ -17,8 +18,14 @@ const ALL: &str = include_str!("all.html");
 /// Payments that the list shows.
 const SHOWN: usize = 50;
 
-/// The page of a payment.
-pub(super) fn payment(provider: &Provider, number: &str) -> Result<String, Refusal> {
+/// Where the customer goes back to, as whoever sent them here has put it behind the page's address.
+#[derive(Deserialize)]
+pub(super) struct Way {
+    return_url: Option<String>,
+}
+
+/// The page of a payment. Its buttons post to its own address, with what stands behind that.
+pub(super) fn payment(provider: &Provider, number: &str, way: &Way) -> Result<String, Refusal> {
     let now = provider.clock.now();
     let desk = provider.desk();
     let payment = desk.book.payment(number)?;
@@ -60,6 +67,10 @@ pub(super) fn payment(provider: &Provider, number: &str) -> Result<String, Refus
             refund_words(refund.state)
         );
     }
+    let back = way.return_url.as_deref().filter(|url| is_url(url)).map_or_else(String::new, |url| {
+        let class = if state == PaymentState::Paid { "button main" } else { "button" };
+        format!(r#"<a class="{class}" href="{}">返回商家 <span lang="en">Back to the shop</span></a>"#, escape(url))
+    });
     let (class, words) = words(state);
     Ok(fill(
         PAYMENT,
@@ -73,6 +84,7 @@ pub(super) fn payment(provider: &Provider, number: &str) -> Result<String, Refus
             ("class", class),
             ("state", words),
             ("buttons", &buttons),
+            ("back", &back),
             ("came_in", &came_in),
         ],
     ))

@@ -183,8 +183,12 @@ fn see(place: &str) -> HttpResponse {
     }
 }
 
-async fn show_payment(provider: Data<Provider>, number: Path<String>) -> Result<HttpResponse, actix_web::Error> {
-    let page = on_pool(&provider, move |provider| page::payment(provider, &number)).await?;
+async fn show_payment(
+    provider: Data<Provider>,
+    number: Path<String>,
+    way: Query<page::Way>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let page = on_pool(&provider, move |provider| page::payment(provider, &number, &way)).await?;
     Ok(page.map_or_else(|refusal| plain(Err(refusal)), html))
 }
 
@@ -196,11 +200,15 @@ struct PressForm {
 /// What cannot be done is not; the page shows how things stand.
 async fn press_on_page(
     provider: Data<Provider>,
+    request: HttpRequest,
     number: Path<String>,
     form: Form<PressForm>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let (number, press) = (number.into_inner(), form.into_inner().press);
-    let place = format!("/sandbox/pay/{number}");
+    let place = match request.query_string() {
+        "" => format!("/sandbox/pay/{number}"),
+        query => format!("/sandbox/pay/{number}?{query}"),
+    };
     let pressed = on_pool(&provider, move |provider| provider.press(&number, press)).await?;
     Ok(match pressed {
         Err(refusal) if refusal == Refusal::ORDER_NOT_EXIST => plain(Err(refusal)),

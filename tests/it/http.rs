@@ -195,6 +195,9 @@ async fn the_menu_shows_what_is_on_sale_and_left() {
         json!({ "id": 1, "spec": { "zh": "小", "en": "small" }, "price": "10.00", "stock": 97, "sales": 3 })
     );
     assert_eq!((&menu["freight"], &menu["free_freight_from"]), (&json!("5.00"), &json!("100.00")));
+    assert_eq!(menu["points_per_yuan"], 0);
+    app.execute("UPDATE merchants SET points_per_yuan = 100");
+    assert_eq!(app.get("/v1/merchants/1/menu").await.json()["points_per_yuan"], 100);
     assert_eq!(app.get("/v1/merchants/3/menu").await.refusal(), (404, "not_found".into()));
 }
 

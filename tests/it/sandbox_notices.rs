@@ -237,6 +237,14 @@ async fn pages_show_how_things_stand_and_escape_what_was_sent() {
     }
     machine.first(1).await;
 
+    let back = "?return_url=https%3A%2F%2Fshop.example%2Fdemo%2F1%23%22%3E";
+    let link = "<a class=\"button main\" href=\"https://shop.example/demo/1#&quot;&gt;\">";
+    assert!(app.get(&format!("{path}{back}")).await.text.contains(link));
+    assert!(!app.get(&format!("{path}?return_url=javascript%3Aalert(1)")).await.text.contains("javascript:alert"));
+    let form = client.post(format!("{}{path}{back}", app.address));
+    let form = form.header("content-type", "application/x-www-form-urlencoded").body("press=pay");
+    assert_eq!(Answer::of(form).await.headers["location"].to_str().unwrap(), format!("{path}{back}"));
+
     let fields = "number=&forge=on&fail_close=on&pay_amount=0.01&delay_s=3&refund=abnormal&refund_asks=2";
     let form =
         client.post(format!("{}/sandbox", app.address)).header("content-type", "application/x-www-form-urlencoded");

@@ -1,21 +1,28 @@
-/** The two languages of the panel, and how it says amounts and times. */
+/**
+ * The two languages of the pages.
+ *
+ * Contract: only the words that all pages have are here. Each page adds its own with {@link add} before it is shown, so that none carries
+ * another's.
+ */
 import { createI18n } from 'vue-i18n';
-import { board } from './board';
 import { common } from './common';
-import { dashboard } from './dashboard';
-import { demo } from './demo';
-import { menu } from './menu';
-import { office } from './office';
-import { orders } from './orders';
-import { side, type Side } from './words';
+import { side, type Side, type Words } from './words';
 
-const words = { common, board, orders, menu, dashboard, office, demo } as const;
+interface AllWords {
+  common: typeof common;
+  board: typeof import('./board').board;
+  orders: typeof import('./orders').orders;
+  menu: typeof import('./menu').menu;
+  dashboard: typeof import('./dashboard').dashboard;
+  office: typeof import('./office').office;
+  demo: typeof import('./demo').demo;
+}
 
 export type Language = 'zh' | 'en';
 
 declare module 'vue-i18n' {
   // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- an interface is what can be extended from outside
-  export interface DefineLocaleMessage extends Side<typeof words> {}
+  export interface DefineLocaleMessage extends Side<AllWords> {}
 }
 
 const KEPT_AS = 'rowlock.language';
@@ -24,8 +31,16 @@ export const i18n = createI18n({
   legacy: false,
   locale: first(),
   fallbackLocale: 'zh',
-  messages: { zh: side(words, 0), en: side(words, 1) },
+  messages: {},
 });
+
+/** Adds words to both languages. */
+export function add(words: Words): void {
+  i18n.global.mergeLocaleMessage('zh', side(words, 0));
+  i18n.global.mergeLocaleMessage('en', side(words, 1));
+}
+
+add({ common });
 
 /** Says a word outside of components. */
 export const { t } = i18n.global;
