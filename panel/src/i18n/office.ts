@@ -1,5 +1,6 @@
 import { alerts } from './office/alerts';
 import { settings } from './office/settings';
+import { staff } from './office/staff';
 import type { Words } from './words';
 
 export const office = {
@@ -15,4 +16,5 @@ export const office = {
   copyByHand: ['请按 Ctrl+C 复制', 'Press Ctrl+C to copy'],
   alerts,
   settings,
+  staff,
 } as const satisfies Words;
