@@ -71,12 +71,13 @@ export class Feed {
 
   /** Reads a stream to its end. */
   private async stream(stopped: AbortSignal, opened: () => void): Promise<void> {
-    const silent = new AbortController();
-    const signal = AbortSignal.any([stopped, silent.signal]);
-    let timer = window.setTimeout(() => silent.abort(), SILENCE_MS);
+    const own = new AbortController();
+    const cut = () => own.abort();
+    stopped.addEventListener('abort', cut);
+    let timer = window.setTimeout(cut, SILENCE_MS);
     const heard = () => {
       window.clearTimeout(timer);
-      timer = window.setTimeout(() => silent.abort(), SILENCE_MS);
+      timer = window.setTimeout(cut, SILENCE_MS);
     };
     try {
       const headers = {
@@ -84,7 +85,8 @@ export class Feed {
         'Accept-Language': language(),
         'Last-Event-ID': String(this.at),
       };
-      const answer = await fetch(`/v1/admin/merchants/${merchant()}/events`, { headers, signal, cache: 'no-store' });
+      const path = `/v1/admin/merchants/${merchant()}/events`;
+      const answer = await fetch(path, { headers, signal: own.signal, cache: 'no-store' });
       if (!answer.ok || answer.body === null) throw problem(answer.status, undefined);
       this.listener.state('live');
       opened();
@@ -102,6 +104,7 @@ export class Feed {
       for (let next = await reader.read(); !next.done; next = await reader.read()) await this.take(next.value);
     } finally {
       window.clearTimeout(timer);
+      stopped.removeEventListener('abort', cut);
     }
   }
 
