@@ -45,7 +45,7 @@ export async function unblock(): Promise<void> {
 }
 
 watch(
-  () => [ringing.value.length > 0 && live.isLoaded, ring.isOn] as const,
+  [() => ringing.value.length > 0 && live.isLoaded, () => ring.isOn] as const,
   ([isDue, isOn]) => {
     window.clearInterval(timer);
     if (!isDue || !isOn) return;
