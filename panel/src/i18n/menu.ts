@@ -101,8 +101,6 @@ export const menu = {
   historyWithoutOrders: ['下单与退单的增减见订单，不列在此', 'What orders take and give back stands with the orders'],
   when: ['时间', 'When'],
   who: ['操作人', 'Who'],
-  timer: ['系统', 'By itself'],
-  somebody: ['店员', 'Staff'],
   reasons: {
     opening: ['初始库存', 'Opening stock'],
     sold_out: ['标记售罄', 'Marked sold out'],

@@ -98,6 +98,7 @@ export const orders = {
     paid: ['已付款', 'Paid'],
     notPaid: ['未付款', 'Not paid'],
     owed: ['待收现金', 'Cash to collect'],
+    back: ['退款 {amount}', '{amount} paid back'],
     nothing: ['无需付款', 'Nothing to pay'],
     payments: ['收款', 'Payments'],
     refunds: ['退款', 'Refunds'],
