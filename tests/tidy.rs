@@ -51,7 +51,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("nix", &["embedded_pg"]),
     ("redis", &["redis_store"]),
     ("csv", &["http", "gateway"]),
-    ("encoding_rs", &["gateway"]),
+    // What providers send, and what spreadsheets save.
+    ("encoding_rs", &["gateway", "http"]),
 ];
 
 /// What stands nowhere in `src`, where it may stand, and what to use instead.
