@@ -1,6 +1,8 @@
 import { alerts } from './office/alerts';
+import { points } from './office/points';
 import { settings } from './office/settings';
 import { staff } from './office/staff';
+import { trail } from './office/trail';
 import type { Words } from './words';
 
 export const office = {
@@ -15,6 +17,8 @@ export const office = {
   copied: ['已复制', 'Copied'],
   copyByHand: ['请按 Ctrl+C 复制', 'Press Ctrl+C to copy'],
   alerts,
+  points,
   settings,
   staff,
+  trail,
 } as const satisfies Words;
