@@ -3,6 +3,7 @@ import { points } from './office/points';
 import { settings } from './office/settings';
 import { staff } from './office/staff';
 import { trail } from './office/trail';
+import { webhooks } from './office/webhooks';
 import type { Words } from './words';
 
 export const office = {
@@ -21,4 +22,5 @@ export const office = {
   settings,
   staff,
   trail,
+  webhooks,
 } as const satisfies Words;

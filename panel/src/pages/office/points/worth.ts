@@ -37,6 +37,6 @@ export function causeName(cause: string): string {
   if (of === 'refund') {
     return t(what === 'earned back' ? 'office.points.causes.refundEarned' : 'office.points.causes.refundGranted');
   }
-  if (what !== undefined) return t(`office.points.causes.${what as 'spent'}`);
+  if (what !== undefined) return t(`office.points.causes.${what.replace(' ', '_') as 'spent'}`);
   return cause.startsWith('correction ') ? t('office.points.causes.correction') : cause;
 }

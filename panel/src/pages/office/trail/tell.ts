@@ -1,8 +1,9 @@
 /** What the trail says of an action, in words. */
 import type { Schema } from '@/api/client';
 import { yuan } from '@/format';
-import { i18n, said, t } from '@/i18n';
-import { onMenu } from './menu';
+import { said, t } from '@/i18n';
+import { word } from '../word';
+import { nameIn } from './names';
 
 export type StaffAction = Schema<'StaffAction'>;
 
@@ -38,11 +39,6 @@ export const ACTIONS = {
   stock: ['declare_sold_out', 'lift_sold_out', 'move_stock'],
   office: ['add_staff', 'change_staff', 'change_password', 'change_settings', 'renew_webhook_secret', 'retry_delivery'],
 } as const;
-
-/** A word by a name of the API's; a name that has none yet stands for itself. */
-function word(path: string, name: string): string {
-  return i18n.global.te(`${path}.${name}`) ? t(`${path}.${name}`) : name;
-}
 
 export function actionName(action: string): string {
   return word('office.trail.actions', action);
@@ -121,7 +117,7 @@ const ORDERED: Readonly<Record<string, 'category' | 'product' | 'goods'>> = {
 };
 
 export function menuName(kind: 'category' | 'product' | 'goods', id: number | string): string {
-  return onMenu(kind, id) ?? t(`office.trail.subjects.${kind}`, { id });
+  return nameIn(kind, id) ?? t(`office.trail.subjects.${kind}`, { id });
 }
 
 function isText(value: unknown): value is { zh: string; en: string } {
