@@ -72,8 +72,10 @@ function first(): [number, number] | undefined {
 
 function change(goods_id: number, count: number): Promise<Cart> {
   const path = { m, goods_id };
+  // Who asks for more of it means to order it, whatever was ticked before.
+  const body = { count, selected: true };
   return count > 0
-    ? ask(api.PUT('/v1/merchants/{m}/cart/lines/{goods_id}', { params: { path }, body: { count } }))
+    ? ask(api.PUT('/v1/merchants/{m}/cart/lines/{goods_id}', { params: { path }, body }))
     : ask(api.DELETE('/v1/merchants/{m}/cart/lines/{goods_id}', { params: { path } }));
 }
 
@@ -127,7 +129,6 @@ export async function orderAgain(lines: readonly Schema<'OrderLine'>[]): Promise
   for (const line of lines) {
     try {
       cart.value = await mine(() => change(line.goods_id, line.count));
-      await select(line.goods_id, true);
     } catch (cause) {
       if (!(cause instanceof Problem) || !['not_on_sale', 'unknown_goods'].includes(cause.code)) throw cause;
       left.push(dish(line));

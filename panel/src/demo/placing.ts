@@ -19,14 +19,21 @@ interface Pending {
 
 const KEPT_AS = `rowlock.demo.${m}.${customer.name}.placing`;
 
-const state = reactive({ pending: read(), isSending: false });
+const state = reactive({
+  /** The request that has no answer yet. */
+  pending: read(),
+  /** Whether all tries at it have failed, or another page made them: then it is for the customer to go on. */
+  isDoubtful: read() !== undefined,
+  isSending: false,
+});
 
-/** The request that has no answer yet. */
 export const placing = readonly(state);
 
 // Another tab has placed it, or begun to.
 window.addEventListener('storage', (event) => {
-  if (event.key === KEPT_AS && !state.isSending) state.pending = read();
+  if (event.key !== KEPT_AS || state.isSending) return;
+  state.pending = read();
+  state.isDoubtful = state.pending !== undefined;
 });
 
 function read(): Pending | undefined {
@@ -39,6 +46,7 @@ function read(): Pending | undefined {
 
 function keep(pending: Pending | undefined): void {
   state.pending = pending;
+  state.isDoubtful &&= pending !== undefined;
   if (pending === undefined) localStorage.removeItem(KEPT_AS);
   else localStorage.setItem(KEPT_AS, JSON.stringify(pending));
 }
@@ -63,6 +71,7 @@ export async function resume(): Promise<Schema<'Order'>> {
       } catch (cause) {
         if (!(cause instanceof Problem)) throw cause;
         if (isAnswer(cause)) keep(undefined);
+        else state.isDoubtful ||= wait === undefined;
         if (isAnswer(cause) || wait === undefined) throw cause;
         await new Promise((resolve) => window.setTimeout(resolve, wait));
       }

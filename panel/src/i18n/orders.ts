@@ -98,6 +98,7 @@ export const orders = {
     paid: ['已付款', 'Paid'],
     notPaid: ['未付款', 'Not paid'],
     owed: ['待收现金', 'Cash to collect'],
+    back: ['退款 {amount}', '{amount} paid back'],
     nothing: ['无需付款', 'Nothing to pay'],
     payments: ['收款', 'Payments'],
     refunds: ['退款', 'Refunds'],
@@ -156,6 +157,13 @@ export const orders = {
     nudge: ['催单', 'Nudged'],
     collect: ['收到现金', 'Cash collected'],
     refund: ['退款', 'Refunded'],
+    print: ['打印小票', 'Ticket printed'],
+    reprint: ['补打小票（第 {n} 联）', 'Ticket reprinted (copy {n})'],
+  },
+  ticket: {
+    reprint: ['补打 · 第 {n} 联', 'REPRINT · copy {n}'],
+    collect: ['请收现金 {amount}', 'COLLECT CASH {amount}'],
+    printed: ['{at} 由 {by} 打印', 'Printed {at} by {by}'],
   },
   list: {
     number: ['编号', 'Order'],

@@ -101,19 +101,21 @@ export class Feed {
         .pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)
         .pipeThrough(new EventSourceParserStream());
       const reader = messages.getReader();
-      for (let next = await reader.read(); !next.done; next = await reader.read()) this.take(next.value);
+      for (let next = await reader.read(); !next.done; next = await reader.read()) await this.take(next.value);
     } finally {
       window.clearTimeout(timer);
       stopped.removeEventListener('abort', cut);
     }
   }
 
-  private take({ id, event, data }: EventSourceMessage): void {
+  private async take({ id, event, data }: EventSourceMessage): Promise<void> {
     const seq = Number(id);
     if (event === 'reset') {
       this.at = seq;
       this.listener.reset();
     } else if (event !== 'hello') {
+      // Numbers have no gaps: what is between has been lost on the way, and is asked for before what came after it is passed on.
+      if (this.at !== undefined && seq > this.at + 1 && !(await this.poll())) throw new Error('events are missing');
       this.pass(JSON.parse(data) as MerchantEvent);
     }
   }

@@ -43,6 +43,11 @@ export function read(query: LocationQuery): Filter {
   };
 }
 
+/** Where the page begins; undefined for the first one. */
+export function readCursor({ cursor }: LocationQuery): string | undefined {
+  return typeof cursor === 'string' && /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(cursor) ? cursor : undefined;
+}
+
 /** The filter as the API, and the address bar, want it; what does not narrow down is absent. */
 export function write({ states, from, to, payMethod, fulfilment, text }: Filter) {
   return {
