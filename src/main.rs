@@ -253,6 +253,9 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
         let app = Data::new(App::new(config, &database.url, &secret, parts).map_err(Failure::of)?);
         let server = http::serve(app.clone(), listener).map_err(Failure::of)?;
         let handle = server.handle();
+        if database.cluster.is_some() {
+            tell_of_demo(&app, address.1);
+        }
         log::info!("Serves http://{}:{} (documentation under /docs)", address.0, address.1);
         let mut server = std::pin::pin!(server);
         tokio::select! {
@@ -300,6 +303,21 @@ async fn keep_alive(cluster: Option<Arc<Cluster>>) -> Failure {
     }
 }
 
+/// Says where to begin, as long as the demo restaurant is as it was delivered.
+fn tell_of_demo(app: &App, port: u16) {
+    let (demo, login) = (MerchantId(1), "owner");
+    if service::staff::log_in(&app.store, demo, login, service::demo::PASSWORD).is_err() {
+        return;
+    }
+    log::info!("The restaurant's panel: http://localhost:{port}/admin/");
+    log::info!("A customer's page, to place an order with: http://localhost:{port}/demo");
+    log::warn!(
+        "The demo's staff (owner, manager, cashier, kitchen) log in with the password {:?}: change it before anybody else \
+         reaches this service",
+        service::demo::PASSWORD
+    );
+}
+
 /// Brings the database up to date; the private one also gets its demo restaurant.
 fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
     let is_private = database.cluster.is_some();
@@ -313,11 +331,6 @@ fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
     if is_private && !merchants::any(&mut conn).map_err(Failure::of)? {
         let id = seed_restaurant(config, &database.url, |store, now| service::demo::seed_restaurant(store, true, now))?;
         log::info!("Added the demo restaurant: merchant {id}");
-        log::warn!(
-            "Its staff (owner, manager, cashier, kitchen) log in with the password {:?}: change it before anybody else reaches \
-             this service",
-            service::demo::PASSWORD
-        );
     }
     Ok(())
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::domain::money::Money;
-use crate::domain::moves::Move;
 use crate::domain::order::{OrderState, PayMethod};
 use crate::domain::payment::RefundState;
 use crate::domain::placement::BadLines;
@@ -84,8 +83,8 @@ pub enum Error {
     /// The order's state does not allow the move, or not to the caller.
     #[error("cannot {made} an order that is {state}")]
     IllegalMove {
-        /// What was to be done.
-        made: Move,
+        /// What was to be done: a move, or what else asks for a state.
+        made: &'static str,
         /// The state it was found in.
         state: OrderState,
     },
@@ -445,7 +444,7 @@ impl Error {
         let refusal = match self {
             Self::Refused(refusal) => refusal,
             Self::IllegalMove { made, state } => {
-                return vec![("move", json!(made.name())), ("state", json!(state.name()))];
+                return vec![("move", json!(made)), ("state", json!(state.name()))];
             }
             Self::Forbidden(permission) => return vec![("permission", json!(permission.name()))],
             Self::RefundTooLarge { amount, left } => return vec![("amount", json!(amount)), ("left", json!(left))],

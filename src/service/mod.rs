@@ -14,6 +14,7 @@ pub mod refunds;
 pub mod settings;
 pub mod staff;
 pub mod stock;
+pub mod tickets;
 pub mod till;
 
 mod credits;

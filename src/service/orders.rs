@@ -357,7 +357,7 @@ pub(super) fn lock(tx: &mut Tx<'_>, id: OrderId, by: Actor) -> Result<Order, Err
 
 /// Where a move leads, if the machine, the way the order reaches the customer and whoever makes it allow it.
 pub(super) fn step(order: &Order, made: Move, by: Actor) -> Result<OrderState, Error> {
-    let illegal = Error::IllegalMove { made, state: order.state };
+    let illegal = Error::IllegalMove { made: made.name(), state: order.state };
     let is_delivery = matches!(order.fulfilment, Fulfilment::Delivery(_));
     let fits = match made {
         Move::Deliver => is_delivery,
@@ -365,7 +365,7 @@ pub(super) fn step(order: &Order, made: Move, by: Actor) -> Result<OrderState, E
         _ => true,
     };
     let to = order.state.next(made).filter(|_| fits).ok_or(illegal)?;
-    if by.may(made, order.state) { Ok(to) } else { Err(Error::IllegalMove { made, state: order.state }) }
+    if by.may(made, order.state) { Ok(to) } else { Err(Error::IllegalMove { made: made.name(), state: order.state }) }
 }
 
 pub(super) fn merchant(tx: &mut Tx<'_>) -> Result<Merchant, Error> {

@@ -44,7 +44,7 @@ pub fn begin(
 ) -> Result<Payment, Error> {
     let order = lock(tx, id, by)?;
     if order.state != OrderState::PendingPayment {
-        return Err(Error::IllegalMove { made: Move::Pay, state: order.state });
+        return Err(Error::IllegalMove { made: Move::Pay.name(), state: order.state });
     }
     let expires_at = order.pay_by.map(|by| by - MARGIN).filter(|at| *at > now).ok_or(Error::PaymentTimeOver)?;
     let earlier = payments::lock(tx, id)?;

@@ -33,6 +33,7 @@ pub mod settings;
 pub mod staff;
 pub mod statistics;
 pub mod stock;
+pub mod tickets;
 pub mod webhooks;
 
 mod bulk;

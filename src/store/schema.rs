@@ -376,6 +376,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    tickets (merchant_id, order_id, copy) {
+        merchant_id -> Int8,
+        order_id -> Uuid,
+        copy -> Int4,
+        staff_id -> Uuid,
+        printed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     webhook_deliveries (merchant_id, seq) {
         merchant_id -> Int8,
         seq -> Int8,
@@ -419,5 +429,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     staff,
     staff_actions,
     stock_moves,
+    tickets,
     webhook_deliveries,
 );

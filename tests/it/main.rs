@@ -47,6 +47,7 @@ mod sharding;
 mod staff;
 mod staff_command;
 mod stock;
+mod tickets;
 mod timers;
 mod twins;
 mod webhooks;

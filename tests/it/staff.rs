@@ -227,6 +227,18 @@ async fn the_owner_adds_and_changes_members() {
 }
 
 #[actix_web::test]
+async fn whoever_reads_a_history_learns_whose_it_is() {
+    let app = TestApp::start();
+    let (owner, kitchen) = (app.staff("owner").await, app.staff("kitchen").await);
+    let cashier = id_of(&owner, "cashier").await;
+    owner.patch(&format!("/staff/{cashier}"), &json!({ "is_active": false })).await;
+    let names = kitchen.get("/staff/names").await.json();
+    let of = |id: &str| names["items"].as_array().unwrap().iter().find(|name| name["id"] == id).cloned();
+    assert_eq!(of(&cashier), Some(json!({ "id": cashier, "name": "The cashier" })));
+    assert_eq!(names["items"].as_array().unwrap().len(), 4);
+}
+
+#[actix_web::test]
 async fn one_owner_stays() {
     let app = TestApp::start();
     let owner = app.staff("owner").await;

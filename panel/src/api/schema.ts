@@ -449,7 +449,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One order with its history, payments and refunds. */
+        /** One order with its history, payments, refunds and tickets. */
         get: operations["staff_show_order"];
         put?: never;
         post?: never;
@@ -649,6 +649,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/merchants/{m}/orders/{id}/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells that a ticket of an order is printed, and learns whether it is the original or which duplicate. */
+        post: operations["print_ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/merchants/{m}/payments/{id}/give-up": {
         parameters: {
             query?: never;
@@ -808,6 +825,23 @@ export interface paths {
         put?: never;
         /** Adds a member. */
         post: operations["add_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/merchants/{m}/staff/names": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the members of the staff are called, those who left included: histories name them by their ids. */
+        get: operations["list_names"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1731,9 +1765,9 @@ export interface components {
             login: string;
             merchant: components["schemas"]["Merchant"];
             name: string;
-            /** @description What the role permits. */
-            permissions: string[];
-            role: string;
+            permissions: ("read_orders" | "accept_orders" | "cook_orders" | "hand_over_orders" | "collect_cash" | "cancel_orders" | "refund_orders" | "export_orders" | "read_menu" | "mark_sold_out" | "move_stock" | "edit_menu" | "read_accounts" | "correct_accounts" | "read_statistics" | "edit_settings" | "manage_staff" | "read_actions")[];
+            /** @enum {string} */
+            role: "owner" | "manager" | "cashier" | "kitchen";
             /** Format: uuid */
             staff_id: string;
         };
@@ -2317,6 +2351,15 @@ export interface components {
         StaffMenu: {
             categories: components["schemas"]["StaffCategory"][];
         };
+        /** @description What a member of the staff is called. */
+        StaffName: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+        };
+        StaffNameList: {
+            items: components["schemas"]["StaffName"][];
+        };
         /** @description A dish as the staff see it. */
         StaffProduct: {
             /** Format: int64 */
@@ -2334,7 +2377,8 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             name: string;
-            role: string;
+            /** @enum {string} */
+            role: "owner" | "manager" | "cashier" | "kitchen";
             /** Format: uuid */
             staff_id: string;
             /** @description Goes into `Authorization: Bearer …`. */
@@ -2448,6 +2492,18 @@ export interface components {
             /** @example 宫保鸡丁 */
             zh: string;
         };
+        /** @description A ticket that was printed of an order. */
+        Ticket: {
+            /**
+             * Format: int32
+             * @description One for the original; all others are duplicates, and are to be marked so.
+             */
+            copy: number;
+            /** Format: date-time */
+            printed_at: string;
+            /** @description What who printed it is called. */
+            printed_by: string;
+        };
         /** @description Units of one goods of an order. */
         Units: {
             /** Format: int32 */
@@ -2473,6 +2529,8 @@ export interface components {
             payments: components["schemas"]["Payment"][];
             /** @description The oldest first. */
             refunds: components["schemas"]["Refund"][];
+            /** @description The original first. */
+            tickets: components["schemas"]["Ticket"][];
         };
         /** @description Why something was done. */
         Why: {
@@ -4359,6 +4417,55 @@ export interface operations {
             };
         };
     };
+    print_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The merchant */
+                m: number;
+                /** @description The order */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description `illegal_move`: the order is not paid */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     give_up: {
         parameters: {
             query?: never;
@@ -4857,6 +4964,44 @@ export interface operations {
                 };
             };
             /** @description `login_taken` */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_names: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The merchant */
+                m: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaffNameList"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             "4XX": {
                 headers: {
                     [name: string]: unknown;

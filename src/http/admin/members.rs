@@ -15,14 +15,15 @@ use crate::domain::staff::Role;
 use crate::error::Error;
 use crate::http::extract::{Body, line, named};
 use crate::http::problem::{PROBLEM, ProblemView};
-use crate::http::staff::{Action, ManageStaff, Staff, act};
+use crate::http::staff::{Action, ManageStaff, ReadOrders, Staff, act};
 use crate::http::view::names;
 use crate::http::{blocking, read};
 use crate::service;
 use crate::service::staff::{MemberChange, PASSWORD_CHARS};
 use crate::store::staff::{self, Member};
 
-fn role() -> utoipa::openapi::Object {
+/// The schema of a role.
+pub(super) fn role() -> utoipa::openapi::Object {
     names(Role::ALL.iter().map(|role| role.name()).collect())
 }
 
@@ -74,6 +75,37 @@ struct MemberList {
 pub(in crate::http) async fn list_staff(app: Data<App>, who: Staff<ManageStaff>) -> Result<HttpResponse, Error> {
     let members = read(&app, who.merchant, move |conn| Ok(staff::all(conn, who.merchant)?)).await?;
     Ok(HttpResponse::Ok().json(MemberList { items: members.into_iter().map(MemberView::from).collect() }))
+}
+
+/// What a member of the staff is called.
+#[derive(Serialize, ToSchema)]
+struct StaffName {
+    id: Uuid,
+    name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct StaffNameList {
+    items: Vec<StaffName>,
+}
+
+/// What the members of the staff are called, those who left included: histories name them by their ids.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    extensions(("x-permission" = json!("read_orders"))),
+    params(("m" = i64, Path, description = "The merchant")),
+    responses(
+        (status = 200, body = StaffNameList),
+        (status = "4XX", body = ProblemView, content_type = PROBLEM),
+        (status = 503, body = ProblemView, content_type = PROBLEM),
+    ),
+)]
+#[get("/v1/admin/merchants/{m}/staff/names")]
+pub(in crate::http) async fn list_names(app: Data<App>, who: Staff<ReadOrders>) -> Result<HttpResponse, Error> {
+    let members = read(&app, who.merchant, move |conn| Ok(staff::all(conn, who.merchant)?)).await?;
+    let name = |member: Member| StaffName { id: member.id.0, name: member.name };
+    Ok(HttpResponse::Ok().json(StaffNameList { items: members.into_iter().map(name).collect() }))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -19,6 +19,7 @@ pub(super) mod sessions;
 pub(super) mod settings;
 pub(super) mod statistics;
 pub(super) mod stock;
+pub(super) mod tickets;
 pub(super) mod webhooks;
 
 mod days;

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::days::checked_days;
+use super::tickets::TicketView;
 use crate::App;
 use crate::domain::order::{OrderState, PayMethod};
 use crate::domain::{BusinessDays, OrderId};
@@ -20,7 +21,7 @@ use crate::http::read;
 use crate::http::staff::{ReadOrders, Staff};
 use crate::http::view::{EventView, OrderView};
 use crate::store::board::Filter;
-use crate::store::{board, merchants, moves, orders, payments, refunds};
+use crate::store::{board, merchants, moves, orders, payments, refunds, tickets};
 
 const PAGE_ORDERS_MAX: u8 = 100;
 /// Orders that can be asked for by their ids at once.
@@ -156,9 +157,11 @@ struct WholeOrder {
     payments: Vec<PaymentView>,
     /// The oldest first.
     refunds: Vec<RefundView>,
+    /// The original first.
+    tickets: Vec<TicketView>,
 }
 
-/// One order with its history, payments and refunds.
+/// One order with its history, payments, refunds and tickets.
 #[utoipa::path(
     tag = "staff",
     operation_id = "staff_show_order",
@@ -176,17 +179,17 @@ pub(in crate::http) async fn show_order(
 ) -> Result<HttpResponse, Error> {
     let (merchant, id) = (who.merchant, OrderId(path.id));
     req.extensions_mut().insert(AboutOrder(id));
-    let (order, history, payments, refunds) = read(&app, merchant, move |conn| {
+    let whole = read(&app, merchant, move |conn| {
         let order = orders::find_all(conn, merchant, &[id])?.pop().ok_or(Error::NotFound)?;
-        let history = moves::history(conn, merchant, id)?;
-        Ok((order, history, payments::of_order(conn, merchant, id)?, refunds::of_order(conn, merchant, id)?))
+        Ok(WholeOrder {
+            customer_id: order.customer_id.0,
+            order: order.into(),
+            history: moves::history(conn, merchant, id)?.into_iter().map(EventView::for_staff).collect(),
+            payments: payments::of_order(conn, merchant, id)?.into_iter().map(PaymentView::from).collect(),
+            refunds: refunds::of_order(conn, merchant, id)?.into_iter().map(RefundView::from).collect(),
+            tickets: tickets::of_order(conn, merchant, id)?.into_iter().map(TicketView::from).collect(),
+        })
     })
     .await?;
-    Ok(HttpResponse::Ok().json(WholeOrder {
-        customer_id: order.customer_id.0,
-        order: order.into(),
-        history: history.into_iter().map(EventView::for_staff).collect(),
-        payments: payments.into_iter().map(PaymentView::from).collect(),
-        refunds: refunds.into_iter().map(RefundView::from).collect(),
-    }))
+    Ok(HttpResponse::Ok().json(whole))
 }

@@ -10,8 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
 use uuid::Uuid;
 
+use super::members::role;
 use crate::App;
 use crate::domain::MerchantId;
 use crate::domain::staff::Permission;
@@ -19,7 +21,7 @@ use crate::error::Error;
 use crate::http::extract::{Body, Merchant, line};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, Anything, Staff, act};
-use crate::http::view::Text;
+use crate::http::view::{Text, names};
 use crate::http::{blocking, read};
 use crate::service;
 use crate::store::merchants;
@@ -50,6 +52,7 @@ struct StaffSession {
     expires_at: DateTime<Utc>,
     staff_id: Uuid,
     name: String,
+    #[schema(schema_with = role)]
     role: &'static str,
 }
 
@@ -126,10 +129,16 @@ struct Me {
     staff_id: Uuid,
     login: String,
     name: String,
+    #[schema(schema_with = role)]
     role: &'static str,
     /// What the role permits.
+    #[schema(schema_with = permissions)]
     permissions: Vec<&'static str>,
     merchant: MerchantView,
+}
+
+fn permissions() -> Array {
+    ArrayBuilder::new().items(names(Permission::ALL.iter().map(|permission| permission.name()).collect())).build()
 }
 
 /// Who the token's bearer is, for whom they work, and what they may do.

@@ -41,7 +41,7 @@ impl Till {
             Ok::<_, Error>((order, people::subject(conn, merchant, customer)?))
         })?;
         if order.state != OrderState::PendingPayment {
-            return Err(Error::IllegalMove { made: Move::Pay, state: order.state });
+            return Err(Error::IllegalMove { made: Move::Pay.name(), state: order.state });
         }
         let gateway = self.gateway(merchant, order.pay_method)?;
         let channels = gateway.channels();
