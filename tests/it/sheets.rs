@@ -347,6 +347,29 @@ async fn an_import_and_orders_take_turns() {
     assert_eq!(app.count("goods WHERE spec_en = 'huge'"), 1);
 }
 
+/// Somebody has changed goods and not committed yet when an import looks at them: it waits, and looks again.
+#[actix_web::test]
+async fn goods_are_looked_at_again_under_their_lock() {
+    let app = TestApp::start();
+    let manager = app.staff("manager").await;
+    let file = sheet(&["1,菜,Dishes,饺子,Dumplings,,小,small,12.00,true,,100,-90"]);
+    for (meanwhile, refusal) in [
+        ("UPDATE goods SET price = 11 WHERE id = 1", (409, "menu_changed")),
+        (
+            "UPDATE goods SET stock = 80 WHERE id = 1;
+             INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
+                 VALUES (1, gen_random_uuid(), 1, -20, 'waste', 'test', '2026-01-01Z')",
+            (422, "bad_sheet"),
+        ),
+    ] {
+        let preview = previewed(&manager, file.clone()).await;
+        let hold = format!("{meanwhile}; SELECT FROM goods WHERE id = 1");
+        let answers = all_at_once(&app, &hold, vec![importing(&manager, &file, &preview)]).await;
+        assert_eq!(answers[0].refusal(), (refusal.0, refusal.1.to_owned()));
+    }
+    assert_eq!(menu(&app)[0], "1 菜/Dishes 饺子/Dumplings 小/small 11.00 on daily  stock 80");
+}
+
 /// The same import several times at once, of which nothing but the stock tells that it is done: one does it.
 #[actix_web::test]
 async fn of_imports_at_once_one_is_done() {

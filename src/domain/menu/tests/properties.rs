@@ -6,7 +6,7 @@ use super::{goods, outcome};
 use crate::domain::menu::plan::plan;
 use crate::domain::menu::sheet::{Column, Row};
 use crate::domain::menu::{Category, Goods, Menu, Offer, Product};
-use crate::domain::{GoodsId, LocalText};
+use crate::domain::LocalText;
 
 /// Menus with few names, so that many are the same.
 fn menus() -> impl Strategy<Value = Menu> {
