@@ -26,6 +26,8 @@ export default defineConfig({
   base: '/admin/',
   plugins: [vue(), packed()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
+  // What of vue-i18n no page uses: its older interface, and components of its own.
+  define: { __VUE_I18N_LEGACY_API__: false, __VUE_I18N_FULL_INSTALL__: false, __INTLIFY_PROD_DEVTOOLS__: false },
   build: {
     target: 'es2022',
     // Inline scripts and data: modules are what the content-security policy forbids.

@@ -1,7 +1,7 @@
 /** What a button does: once at a time, with its trouble told. */
 import { ElMessage } from 'element-plus';
-import { ref } from 'vue';
 import { Problem } from '@/api/client';
+import { once } from '@/once';
 
 /** Tells what went wrong, and goes on. What is no problem of the API's is a fault of ours. */
 export function tell(cause: unknown): void {
@@ -11,20 +11,5 @@ export function tell(cause: unknown): void {
 
 /** Wraps work that must not be begun again before it is done. */
 export function doing() {
-  const isBusy = ref(false);
-  /** Whether it was done. */
-  async function run(work: () => Promise<unknown>): Promise<boolean> {
-    if (isBusy.value) return false;
-    isBusy.value = true;
-    try {
-      await work();
-      return true;
-    } catch (cause) {
-      tell(cause);
-      return false;
-    } finally {
-      isBusy.value = false;
-    }
-  }
-  return { isBusy, run };
+  return once(tell);
 }

@@ -71,12 +71,13 @@ export class Feed {
 
   /** Reads a stream to its end. */
   private async stream(stopped: AbortSignal, opened: () => void): Promise<void> {
-    const silent = new AbortController();
-    const signal = AbortSignal.any([stopped, silent.signal]);
-    let timer = window.setTimeout(() => silent.abort(), SILENCE_MS);
+    const own = new AbortController();
+    const cut = () => own.abort();
+    stopped.addEventListener('abort', cut);
+    let timer = window.setTimeout(cut, SILENCE_MS);
     const heard = () => {
       window.clearTimeout(timer);
-      timer = window.setTimeout(() => silent.abort(), SILENCE_MS);
+      timer = window.setTimeout(cut, SILENCE_MS);
     };
     try {
       const headers = {
@@ -84,7 +85,8 @@ export class Feed {
         'Accept-Language': language(),
         'Last-Event-ID': String(this.at),
       };
-      const answer = await fetch(`/v1/admin/merchants/${merchant()}/events`, { headers, signal, cache: 'no-store' });
+      const path = `/v1/admin/merchants/${merchant()}/events`;
+      const answer = await fetch(path, { headers, signal: own.signal, cache: 'no-store' });
       if (!answer.ok || answer.body === null) throw problem(answer.status, undefined);
       this.listener.state('live');
       opened();
@@ -99,18 +101,21 @@ export class Feed {
         .pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)
         .pipeThrough(new EventSourceParserStream());
       const reader = messages.getReader();
-      for (let next = await reader.read(); !next.done; next = await reader.read()) this.take(next.value);
+      for (let next = await reader.read(); !next.done; next = await reader.read()) await this.take(next.value);
     } finally {
       window.clearTimeout(timer);
+      stopped.removeEventListener('abort', cut);
     }
   }
 
-  private take({ id, event, data }: EventSourceMessage): void {
+  private async take({ id, event, data }: EventSourceMessage): Promise<void> {
     const seq = Number(id);
     if (event === 'reset') {
       this.at = seq;
       this.listener.reset();
     } else if (event !== 'hello') {
+      // Numbers have no gaps: what is between has been lost on the way, and is asked for before what came after it is passed on.
+      if (this.at !== undefined && seq > this.at + 1 && !(await this.poll())) throw new Error('events are missing');
       this.pass(JSON.parse(data) as MerchantEvent);
     }
   }

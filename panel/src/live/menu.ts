@@ -201,9 +201,17 @@ export function declareSoldOut(id: number): Promise<boolean> {
 
 /** Says that there are some again: those set aside, or as many as were counted. */
 export function liftSoldOut(id: number, stock?: number): Promise<boolean> {
-  const path = { m: merchant(), id };
-  const query = { stock };
-  return tap(id, () => ask(api.DELETE('/v1/admin/merchants/{m}/goods/{id}/sold-out', { params: { path, query } })));
+  return tap(id, () => lift(id, stock));
+}
+
+/** As many as were counted, for forms: what keeps it from being done is theirs to tell. @throws Problem */
+export async function countSoldOut(id: number, stock: number): Promise<void> {
+  put(await lift(id, stock));
+}
+
+function lift(id: number, stock: number | undefined): Promise<Goods> {
+  const params = { path: { m: merchant(), id }, query: { stock } };
+  return ask(api.DELETE('/v1/admin/merchants/{m}/goods/{id}/sold-out', { params }));
 }
 
 /** Puts goods on sale, or takes them off it. */

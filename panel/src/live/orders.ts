@@ -5,7 +5,7 @@
  * or out of order does no harm; answers are asked for one after the other, and never overwrite what a move made in the meantime.
  */
 import { computed, reactive, ref, shallowReactive } from 'vue';
-import { ask, type Schema } from '@/api/client';
+import { ask, Problem, type Schema } from '@/api/client';
 import { api, merchant, session } from '@/session';
 import { Feed, type FeedState, type MerchantEvent } from './feed';
 
@@ -91,7 +91,8 @@ export async function follow(): Promise<void> {
       await load();
       if (session.kept === since) feed.start(at);
       return;
-    } catch {
+    } catch (cause) {
+      if (!(cause instanceof Problem)) throw cause;
       live.state = 'reconnecting';
       await new Promise((resolve) => window.setTimeout(resolve, 2000));
     }

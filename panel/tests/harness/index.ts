@@ -24,6 +24,8 @@ interface Options {
   before?: () => void;
   /** The restaurant, should it be another than the test's own. */
   of?: Restaurant;
+  /** Whether the test moves the browser's clock: `page.clock`. */
+  isClockMoved?: boolean;
 }
 
 export class Browsers {
@@ -49,9 +51,11 @@ export class Browsers {
   }
 
   /** Opens a page in a browser of its own, for somebody who has never been there, but for what is kept of them. */
-  async visit(path: string, { url, language = 'en', viewport, before, kept = {} }: Options & { kept?: object } = {}) {
+  async visit(path: string, options: Options & { kept?: Readonly<Record<string, string>> } = {}): Promise<Page> {
+    const { url, language = 'en', viewport, before, kept = {}, isClockMoved = false } = options;
     const context = await this.start(viewport);
     this.contexts.push(context);
+    if (isClockMoved) await context.clock.install();
     // Kept once: what the panel forgets or replaces itself stays so when the page is loaded again.
     await context.addInitScript(
       (entries) => {
@@ -59,10 +63,11 @@ export class Browsers {
         localStorage.setItem('test.kept', 'yes');
         entries.forEach(([name, value]) => localStorage.setItem(name, value));
       },
-      Object.entries({ 'rowlock.language': language, ...kept }) as [string, string][],
+      Object.entries({ 'rowlock.language': language, ...kept }),
     );
     await context.addInitScript(() =>
       document.addEventListener('securitypolicyviolation', (of) =>
+        // eslint-disable-next-line no-console -- what the browser complains of is gathered from there
         console.error(`the policy forbids ${of.blockedURI || 'inline'} by ${of.effectiveDirective}`),
       ),
     );
@@ -78,9 +83,13 @@ export class Browsers {
     this.announced.push(...patterns);
   }
 
+  async close(): Promise<void> {
+    await Promise.all(this.contexts.splice(0).map((context) => context.close()));
+  }
+
   /** What was complained of without being announced, and announced without being complained of. */
   async end(): Promise<string[]> {
-    await Promise.all(this.contexts.map((context) => context.close()));
+    await this.close();
     const unannounced = this.troubles.filter((trouble) => !this.announced.some((pattern) => pattern.test(trouble)));
     const vain = this.announced.filter((pattern) => !this.troubles.some((trouble) => pattern.test(trouble)));
     return [...unannounced, ...vain.map((pattern) => `did not come: ${pattern.source}`)];
@@ -123,7 +132,6 @@ interface OfTest {
 
 export const test = base.extend<OfTest, OfWorker>({
   service: [
-    // eslint-disable-next-line no-empty-pattern -- Playwright reads from the pattern what a fixture needs
     async ({}, use) => {
       const service = await Service.start();
       await use(service);
@@ -140,9 +148,11 @@ export const test = base.extend<OfTest, OfWorker>({
     await use(browsers);
     expect(await browsers.end()).toEqual([]);
   },
-  wire: async ({ service }, use) => {
+  wire: async ({ service, browsers }, use) => {
     const wire = await Wire.to(service);
     await use(wire);
+    // No browser is to see the end of it.
+    await browsers.close();
     await wire.end();
   },
 });

@@ -12,7 +12,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Restaurant } from './restaurant';
 
-const BINARY = process.env['ROWLOCK_BINARY'] ?? fileURLToPath(new URL('../../../target/debug/rowlock', import.meta.url));
+const BINARY =
+  process.env['ROWLOCK_BINARY'] ?? fileURLToPath(new URL('../../../target/debug/rowlock', import.meta.url));
 const START_MS = 60_000;
 
 export class Service {
@@ -30,7 +31,8 @@ export class Service {
 
   /** Starts one; settings are variables such as `ROWLOCK_EVENTS_POLL_MS`. */
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<Service> {
-    if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: run cargo build, or name another in ROWLOCK_BINARY`);
+    if (!existsSync(BINARY))
+      throw new Error(`${BINARY} is missing: run cargo build, or name another in ROWLOCK_BINARY`);
     const service = new Service(mkdtempSync(join(tmpdir(), 'rowlock-panel-')), await freePort(), settings);
     await service.begin();
     return service;

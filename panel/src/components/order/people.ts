@@ -2,19 +2,19 @@
 import { reactive } from 'vue';
 import { ask } from '@/api/client';
 import { t } from '@/i18n';
-import { api, may, merchant, session } from '@/session';
+import { api, merchant, session } from '@/session';
 
-/** Names of the staff by their ids. Only who manages the staff may read them; everybody knows their own. */
+/** Names of the staff by their ids. */
 const names = reactive(new Map<string, string>());
 let readFor: number | undefined;
 
-/** Reads the names once, where the role permits it. */
+/** Reads the names once. */
 export async function readNames(): Promise<void> {
   const m = merchant();
-  if (!may('manage_staff') || readFor === m) return;
+  if (readFor === m) return;
   readFor = m;
   try {
-    const { items } = await ask(api.GET('/v1/admin/merchants/{m}/staff', { params: { path: { m } } }));
+    const { items } = await ask(api.GET('/v1/admin/merchants/{m}/staff/names', { params: { path: { m } } }));
     items.forEach((member) => names.set(member.id, member.name));
   } catch {
     // Without names it says "staff"; the next order that is opened asks again.
