@@ -915,7 +915,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Turnover, orders, waits and best sellers by day of business. */
+        /** Turnover, orders, waits and best sellers by day of business and by the hour. */
         get: operations["show_statistics"];
         put?: never;
         post?: never;
@@ -2507,6 +2507,8 @@ export interface components {
             days: components["schemas"]["StatisticsDay"][];
             /** Format: date */
             from: string;
+            /** @description Every hour from 0 to 23. */
+            hours: components["schemas"]["StatisticsHour"][];
             /** @example Asia/Shanghai */
             time_zone: string;
             /** Format: date */
@@ -2516,6 +2518,21 @@ export interface components {
         StatisticsDay: components["schemas"]["StatisticsSums"] & {
             /** Format: date */
             day: string;
+        };
+        /** @description An hour on the merchant's clock, over all the days. */
+        StatisticsHour: {
+            /** Format: int32 */
+            hour: number;
+            /**
+             * Format: int64
+             * @description Orders placed.
+             */
+            placed: number;
+            /**
+             * @description Yuan (CNY) as a decimal string
+             * @example 19.80
+             */
+            turnover: string;
         };
         StatisticsSums: {
             /**
@@ -5265,6 +5282,8 @@ export interface operations {
                 from?: string | null;
                 /** @description Last day of business, at most 366 days from the first; when absent, today. */
                 to?: string | null;
+                /** @description Only what was placed before this moment counts: to compare a day that is not over with another one up to the same hour. */
+                until?: string | null;
             };
             header?: never;
             path: {
