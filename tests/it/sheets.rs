@@ -347,25 +347,30 @@ async fn an_import_and_orders_take_turns() {
     assert_eq!(app.count("goods WHERE spec_en = 'huge'"), 1);
 }
 
-/// Somebody has changed goods and not committed yet when an import looks at them: it waits, and looks again.
+/// Somebody has changed something and not committed yet when an import looks at it: the import waits, and looks again.
 #[actix_web::test]
-async fn goods_are_looked_at_again_under_their_lock() {
+async fn what_is_changed_is_looked_at_under_its_lock() {
     let app = TestApp::start();
     let manager = app.staff("manager").await;
-    let file = sheet(&["1,菜,Dishes,饺子,Dumplings,,小,small,12.00,true,,100,-90"]);
-    for (meanwhile, refusal) in [
-        ("UPDATE goods SET price = 11 WHERE id = 1", (409, "menu_changed")),
+    let price_and_stock = sheet(&["1,菜,Dishes,饺子,Dumplings,,小,small,12.00,true,,100,-90"]);
+    let name = sheet(&["1,菜,Dishes,水饺,Jiaozi,,小,small,10.00,true,,100,"]);
+    for (file, meanwhile, locked, refusal) in [
+        (&name, "UPDATE products SET name_en = 'Raviolis' WHERE id = 1", "products", (409, "menu_changed")),
+        (&price_and_stock, "UPDATE goods SET price = 11 WHERE id = 1", "goods", (409, "menu_changed")),
         (
+            &price_and_stock,
             "UPDATE goods SET stock = 80 WHERE id = 1;
              INSERT INTO stock_moves (merchant_id, id, goods_id, delta, reason, actor, moved_at)
                  VALUES (1, gen_random_uuid(), 1, -20, 'waste', 'test', '2026-01-01Z')",
+            "goods",
             (422, "bad_sheet"),
         ),
     ] {
+        app.execute("UPDATE products SET name_en = 'Dumplings' WHERE id = 1");
         let preview = previewed(&manager, file.clone()).await;
-        let hold = format!("{meanwhile}; SELECT FROM goods WHERE id = 1");
-        let answers = all_at_once(&app, &hold, vec![importing(&manager, &file, &preview)]).await;
-        assert_eq!(answers[0].refusal(), (refusal.0, refusal.1.to_owned()));
+        let hold = format!("{meanwhile}; SELECT FROM {locked} WHERE id = 1");
+        let answers = all_at_once(&app, &hold, vec![importing(&manager, file, &preview)]).await;
+        assert_eq!(answers[0].refusal(), (refusal.0, refusal.1.to_owned()), "{meanwhile}");
     }
     assert_eq!(menu(&app)[0], "1 菜/Dishes 饺子/Dumplings 小/small 11.00 on daily  stock 80");
 }

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::{goods, outcome};
+use crate::domain::LocalText;
 use crate::domain::menu::plan::plan;
 use crate::domain::menu::sheet::{Column, Row};
 use crate::domain::menu::{Category, Goods, Menu, Offer, Product};
-use crate::domain::LocalText;
 
 /// Menus with few names, so that many are the same.
 fn menus() -> impl Strategy<Value = Menu> {
