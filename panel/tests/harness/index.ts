@@ -83,6 +83,7 @@ export class Browsers {
     this.announced.push(...patterns);
   }
 
+  /** Closes them, before what they talk to goes away. */
   async close(): Promise<void> {
     await Promise.all(this.contexts.splice(0).map((context) => context.close()));
   }
