@@ -51,7 +51,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("nix", &["embedded_pg"]),
     ("redis", &["redis_store"]),
     ("csv", &["http", "gateway"]),
-    ("encoding_rs", &["gateway"]),
+    // What providers send, and what spreadsheets save.
+    ("encoding_rs", &["gateway", "http"]),
     ("rust_embed", &["http"]),
 ];
 

@@ -1,6 +1,6 @@
 //! Which day of business a moment belongs to.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
 /// A merchant's days of business: they begin at a wall-clock time of its zone, four in the morning by default, so that a night is
@@ -29,8 +29,21 @@ impl BusinessDays {
                 return start.to_utc();
             }
             // Gaps are whole minutes, an hour as a rule.
-            local += chrono::TimeDelta::minutes(1);
+            local += TimeDelta::minutes(1);
         }
+    }
+
+    /// The hours of `day` as the clock on the wall shows them, from 0 to 23, each with its first moment. The first and the last may be
+    /// parts of one; where clocks are put back one may come twice, where they are put forward one may be missing.
+    pub fn hours(self, day: NaiveDate) -> Vec<(DateTime<Utc>, u32)> {
+        let (mut moment, end) = (self.start(day), self.start(day + Days::new(1)));
+        let mut hours = Vec::new();
+        while moment < end {
+            let local = moment.with_timezone(&self.time_zone).time();
+            hours.push((moment, local.hour()));
+            moment += TimeDelta::seconds(i64::from(3_600 - local.minute() * 60 - local.second()));
+        }
+        hours
     }
 }
 
@@ -54,6 +67,28 @@ mod tests {
             assert_eq!(days.of(moment.parse().expect("a moment")), expected, "{moment}");
         }
         assert_eq!(days.start(day(21)).to_rfc3339(), "2026-11-20T20:00:00+00:00");
+    }
+
+    /// The hours of a day as the wall shows them, and how many minutes each lasts.
+    fn hours(time_zone: Tz, starts_at: (u32, u32), day: &str) -> Vec<(u32, i64)> {
+        let starts_at = NaiveTime::from_hms_opt(starts_at.0, starts_at.1, 0).expect("a time of day");
+        let (days, day): (_, NaiveDate) = (BusinessDays { time_zone, starts_at }, day.parse().expect("a date"));
+        let hours = days.hours(day);
+        let ends = hours.iter().skip(1).map(|(moment, _)| *moment).chain([days.start(day + Days::new(1))]);
+        hours.iter().zip(ends).map(|((moment, hour), end)| (*hour, (end - moment).num_minutes())).collect()
+    }
+
+    #[test]
+    fn the_hours_of_a_day_are_those_on_the_wall() {
+        let whole = |hours: std::ops::Range<u32>| hours.map(|hour| (hour % 24, 60)).collect::<Vec<_>>();
+        assert_eq!(hours(Tz::Asia__Shanghai, (4, 0), "2026-11-21"), whole(4..28));
+        let half = [vec![(4, 30)], whole(5..28), vec![(4, 30)]].concat();
+        assert_eq!(hours(Tz::Asia__Kolkata, (4, 30), "2026-11-21"), half);
+        // Clocks put forward from two to three, back from three to two, and back by half an hour at two.
+        assert_eq!(hours(Tz::Europe__Berlin, (0, 0), "2026-03-29"), [whole(0..2), whole(3..24)].concat());
+        assert_eq!(hours(Tz::Europe__Berlin, (0, 0), "2026-10-25"), [whole(0..3), whole(2..24)].concat());
+        let lord_howe = [whole(0..2), vec![(1, 30)], whole(2..24)].concat();
+        assert_eq!(hours(Tz::Australia__Lord_Howe, (0, 0), "2026-04-05"), lord_howe);
     }
 
     #[test]

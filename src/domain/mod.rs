@@ -5,6 +5,7 @@
 
 pub mod cart;
 pub mod ledger;
+pub mod menu;
 pub mod money;
 pub mod moves;
 pub mod order;

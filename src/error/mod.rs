@@ -2,19 +2,21 @@
 //!
 //! Codes are part of the API: clients branch on them. Details are for people, in Chinese or English.
 
+mod problem;
 mod words;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
+use crate::domain::menu::sheet::Fault;
 use crate::domain::money::Money;
 use crate::domain::order::{OrderState, PayMethod};
 use crate::domain::payment::RefundState;
 use crate::domain::placement::BadLines;
 use crate::domain::staff::Permission;
-use crate::domain::{Language, PaymentId, Refusal};
+use crate::domain::{PaymentId, Refusal};
 use crate::store::{Cause, CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
+
+pub use problem::Problem;
 
 /// Why a request is not answered with success.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum Error {
     /// The body is not declared as JSON, or as compressed.
     #[error("the body is not declared as plain JSON")]
     NotJson,
+    /// The body is not declared as CSV, or as compressed.
+    #[error("the body is not declared as plain CSV")]
+    NotCsv,
     /// The body is larger than the limit, in bytes.
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
@@ -156,6 +161,12 @@ pub enum Error {
     /// A category that has products, or a product that has goods, is to be removed.
     #[error("not empty")]
     NotEmpty,
+    /// A sheet of the menu cannot be taken.
+    #[error("bad sheet: {0:?}")]
+    BadSheet(Vec<Fault>),
+    /// A sheet would not do to the menu any more what was previewed.
+    #[error("the menu has changed")]
+    MenuChanged,
     /// Somebody else logs in by that name.
     #[error("login taken")]
     LoginTaken,
@@ -312,28 +323,6 @@ pub const fn refusal_code(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// What a client is told.
-#[derive(Debug)]
-pub struct Problem {
-    /// The HTTP status.
-    pub status: u16,
-    /// The code to branch on.
-    pub code: &'static str,
-    /// The field at fault, where there is one.
-    pub field: Option<String>,
-    /// What happened, for people.
-    pub detail: String,
-    /// Further members, by code.
-    pub more: Vec<(&'static str, Value)>,
-    /// When to come back.
-    pub retry_after: Option<Duration>,
-}
-
-const BUSY_FOR: Duration = Duration::from_secs(1);
-
-/// How long a customer types a password, as WeChat Pay has it.
-const PAYING_FOR: Duration = Duration::from_secs(5);
-
 impl Error {
     /// The table: status and code of every error.
     pub fn status_and_code(&self) -> (u16, &'static str) {
@@ -367,6 +356,7 @@ impl Error {
             Self::AlreadyDelivered => (409, "already_delivered"),
             Self::StockTooLow { .. } => (409, "stock_too_low"),
             Self::NotEmpty => (409, "not_empty"),
+            Self::MenuChanged => (409, "menu_changed"),
             Self::LoginTaken => (409, "login_taken"),
             Self::NameTaken => (409, "name_taken"),
             Self::LastOwner => (409, "last_owner"),
@@ -376,11 +366,13 @@ impl Error {
             },
             Self::BodyTooLarge(_) => (413, "body_too_large"),
             Self::NotJson => (415, "not_json"),
+            Self::NotCsv => (415, "not_csv"),
             Self::InvalidField { .. } => (422, "invalid_field"),
             Self::BadLines(BadLines::Empty) => (422, "empty_order"),
             Self::BadLines(BadLines::TooMany { .. }) => (422, "too_many_lines"),
             Self::BadLines(BadLines::Count { .. }) => (422, "bad_count"),
             Self::ExportTooLarge { .. } => (422, "export_too_large"),
+            Self::BadSheet(_) => (422, "bad_sheet"),
             Self::EmptyCart => (422, "empty_cart"),
             Self::PayMethodNotOffered(_) => (422, "pay_method_not_offered"),
             Self::KeyReused => (422, "idempotency_key_reused"),
@@ -395,86 +387,6 @@ impl Error {
             // Retried as often as allowed and still in somebody's way: come back later.
             Self::Database(error) if cause(error).is_some() => (503, "unavailable"),
             Self::Database(_) | Self::Internal(_) => (500, "internal"),
-        }
-    }
-
-    /// What a client is told of this error. Nothing of the cause where the cause is ours.
-    pub fn problem(&self, language: Language) -> Problem {
-        let (status, code) = self.status_and_code();
-        let (zh, en) = self.detail();
-        let retry_after = match self {
-            Self::TooManyRequests { retry_after } | Self::NudgedAlready { retry_after } => Some(*retry_after),
-            Self::PaymentInProgress => Some(PAYING_FOR),
-            _ if status == 503 => Some(BUSY_FOR),
-            _ => None,
-        };
-        let detail = match language {
-            Language::Zh => zh,
-            Language::En => en,
-        };
-        Problem { status, code, field: self.field(), detail, more: self.more(), retry_after }
-    }
-
-    fn field(&self) -> Option<String> {
-        match self {
-            Self::MalformedBody { field, .. } if !field.is_empty() => Some(field.clone()),
-            Self::InvalidField { field, .. } => Some((*field).to_owned()),
-            Self::StockTooLow { .. } => Some("delta".to_owned()),
-            Self::PayMethodNotOffered(_) => Some("pay_method".to_owned()),
-            Self::LoginTaken => Some("login".to_owned()),
-            Self::NameTaken => Some("name".to_owned()),
-            Self::EmptyCart | Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
-            Self::BadLines(BadLines::Count { line, .. }) => Some(format!("lines[{line}].count")),
-            Self::KeyMissing | Self::KeyMalformed | Self::KeyReused => Some("Idempotency-Key".to_owned()),
-            Self::Refused(refusal) => match refusal {
-                Refusal::UnknownAddress => Some("fulfilment.address_id".to_owned()),
-                Refusal::UnknownGoods(_) | Refusal::NotOnSale(_) | Refusal::OutOfStock(_) => Some("lines".to_owned()),
-                Refusal::PriceChanged { .. } => Some("expected_total".to_owned()),
-                Refusal::CartPlaced { .. } => Some("lines".to_owned()),
-                Refusal::PointsNotTaken | Refusal::TooFewPoints { .. } | Refusal::TooManyPoints { .. } => {
-                    Some("points".to_owned())
-                }
-                Refusal::ShopPaused | Refusal::ShopClosed { .. } | Refusal::BelowMinimum { .. } => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn more(&self) -> Vec<(&'static str, Value)> {
-        let refusal = match self {
-            Self::Refused(refusal) => refusal,
-            Self::IllegalMove { made, state } => {
-                return vec![("move", json!(made)), ("state", json!(state.name()))];
-            }
-            Self::Forbidden(permission) => return vec![("permission", json!(permission.name()))],
-            Self::RefundTooLarge { amount, left } => return vec![("amount", json!(amount)), ("left", json!(left))],
-            Self::PaymentRefused { code } => return vec![("gateway_code", json!(code))],
-            Self::RefundGoesOn(state) => return vec![("state", json!(state.name()))],
-            Self::BalanceTooLow { balance } => return vec![("balance", json!(balance))],
-            Self::StockTooLow { stock } => return vec![("stock", json!(stock))],
-            _ => return Vec::new(),
-        };
-        match refusal {
-            Refusal::OutOfStock(short) => vec![("short", json!(short))],
-            Refusal::UnknownGoods(ids) | Refusal::NotOnSale(ids) => vec![("goods_ids", json!(ids))],
-            Refusal::PriceChanged { expected, total } => {
-                vec![("expected_total", json!(expected)), ("total", json!(total))]
-            }
-            Refusal::BelowMinimum { minimum, goods_amount } => {
-                vec![("minimum_amount", json!(minimum)), ("goods_amount", json!(goods_amount))]
-            }
-            Refusal::ShopClosed { opens_at, closes_at } => vec![
-                ("opens_at", json!(opens_at.format("%H:%M").to_string())),
-                ("closes_at", json!(closes_at.format("%H:%M").to_string())),
-            ],
-            Refusal::CartPlaced { order_id } => vec![("order_id", json!(order_id))],
-            Refusal::TooFewPoints { points, balance } => {
-                vec![("points", json!(points)), ("balance", json!(balance))]
-            }
-            Refusal::TooManyPoints { points, points_max } => {
-                vec![("points", json!(points)), ("points_max", json!(points_max))]
-            }
-            Refusal::ShopPaused | Refusal::UnknownAddress | Refusal::PointsNotTaken => Vec::new(),
         }
     }
 }

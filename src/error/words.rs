@@ -86,6 +86,16 @@ impl Error {
             Self::NotEmpty => {
                 fixed("其下仍有内容，请先移走或删除。", "It is not empty; move or remove what is in it first.")
             }
+            Self::BadSheet(faults) => {
+                let count = faults.len();
+                (
+                    format!("文件有误（{count} 处），未做任何修改。"),
+                    format!("Nothing was changed: the file has errors ({count})."),
+                )
+            }
+            Self::MenuChanged => {
+                fixed("菜单在预览之后有改动，请重新预览。", "The menu has changed since the preview; look at it again.")
+            }
             Self::LoginTaken => fixed("该登录名已被使用。", "Somebody else logs in by that name."),
             Self::NameTaken => fixed("同类账户中已有该名称。", "There is an account of that kind and name."),
             Self::LastOwner => fixed(
@@ -114,6 +124,10 @@ impl Error {
             Self::NotJson => fixed(
                 "Content-Type 须为 application/json，且不得压缩。",
                 "The Content-Type must be application/json, without a Content-Encoding.",
+            ),
+            Self::NotCsv => fixed(
+                "Content-Type 须为 text/csv，且不得压缩。",
+                "The Content-Type must be text/csv, without a Content-Encoding.",
             ),
             Self::BodyTooSlow => fixed("请求体未及时到达。", "The body did not arrive in time."),
             Self::InvalidField { field, reason } => {

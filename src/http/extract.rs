@@ -179,7 +179,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_declared_json(req.headers());
+        let is_json = is_declared(req.headers(), "application/json");
         let admission = req.extensions_mut().remove::<Admission>();
         let body = RawBody::from_request(req, payload);
         Box::pin(async move {
@@ -194,10 +194,44 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-fn is_declared_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+fn is_declared(headers: &HeaderMap, kind: &str) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    declared.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
+}
+
+/// The least that a table may have, whatever other bodies may: a menu of some thousand dishes.
+const TABLE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How long a table may take to arrive, by the line of a restaurant.
+const TABLE_TIME: Duration = Duration::from_secs(60);
+
+/// A body of CSV, as it came.
+pub(super) struct CsvBody(pub(super) Bytes);
+
+impl FromRequest for CsvBody {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let app = req.app_data::<Data<App>>().expect("the server is built with its App");
+        let bytes_max = app.config.http.body_bytes_max.max(TABLE_BYTES_MAX);
+        let is_plain = !req.headers().contains_key(header::CONTENT_ENCODING);
+        let is_csv = is_plain && is_declared(req.headers(), "text/csv");
+        let admission = req.extensions_mut().remove::<Admission>();
+        let body = web::Payload::from_request(req, payload);
+        Box::pin(async move {
+            if let Some(admission) = admission {
+                admission.granted().await?;
+            }
+            if !is_csv {
+                return Err(Error::NotCsv);
+            }
+            let body = body.await.map_err(|_| Error::Http(400))?.to_bytes_limited(bytes_max);
+            let bytes = timeout(TABLE_TIME, body).await.map_err(|_| Error::BodyTooSlow)?;
+            let bytes = bytes.map_err(|_| Error::BodyTooLarge(bytes_max))?;
+            bytes.map(Self).map_err(|_| Error::Http(400))
+        })
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

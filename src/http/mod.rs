@@ -92,6 +92,8 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::sessions::me)
         .service(admin::sessions::change_password)
         .service(admin::menu::show_menu)
+        .service(admin::import::export_menu)
+        .service(admin::import::import_menu)
         .service(admin::categories::add_category)
         .service(admin::categories::order_categories)
         .service(admin::categories::change_category)

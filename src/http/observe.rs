@@ -96,7 +96,7 @@ fn label(method: &Method) -> &'static str {
 }
 
 /// Chinese or English, whichever the client ranks first.
-fn language(req: &ServiceRequest) -> Language {
+pub(super) fn language(req: &impl HttpMessage) -> Language {
     let ranked = AcceptLanguage::parse(req).map(|accept| accept.ranked()).unwrap_or_default();
     let known = ranked.iter().filter_map(|tag| tag.item()).find_map(|tag| match tag.primary_language() {
         "zh" => Some(Language::Zh),

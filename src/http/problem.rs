@@ -14,7 +14,8 @@ pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// An error, for programs by its `code`, for people by its `detail`. Some codes add members of their own: `out_of_stock`
 /// adds `short`, `unknown_goods` and `not_on_sale` add `goods_ids`, `price_changed` adds `expected_total` and `total`,
-/// `below_minimum` adds `minimum_amount` and `goods_amount`, `cart_already_placed` adds `order_id`, `shop_closed` adds `opens_at` and `closes_at`.
+/// `below_minimum` adds `minimum_amount` and `goods_amount`, `cart_already_placed` adds `order_id`, `shop_closed` adds `opens_at` and `closes_at`,
+/// `bad_sheet` adds `errors`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemView {

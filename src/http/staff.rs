@@ -155,10 +155,22 @@ pub(super) async fn act<P, T: Send + 'static>(
     now: DateTime<Utc>,
     mut work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    let Action { name, subject, detail } = action;
+    act_and_tell(app, who, (name, subject), now, move |tx| Ok((work(tx)?, detail.clone()))).await
+}
+
+/// As [`act`], of work that itself tells with what it was done: where the request's own words say little.
+pub(super) async fn act_and_tell<P, T: Send + 'static>(
+    app: &Data<App>,
+    who: &Staff<P>,
+    (name, subject): (&'static str, String),
+    now: DateTime<Utc>,
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<(T, Value), Error> + Send + 'static,
+) -> Result<T, Error> {
     let id = who.id;
     write(app, who.merchant, move |tx| {
-        let done = work(tx)?;
-        staff::record(tx, uuid_at(now), id, action.name, &action.subject, &action.detail, now)?;
+        let (done, detail) = work(tx)?;
+        staff::record(tx, uuid_at(now), id, name, &subject, &detail, now)?;
         Ok(done)
     })
     .await

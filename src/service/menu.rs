@@ -6,16 +6,16 @@ use std::iter::once;
 use chrono::{DateTime, Utc};
 
 use crate::clock::uuid_at;
+use crate::domain::menu::{Category, Goods, Offer, Product};
 use crate::domain::moves::Actor;
 use crate::domain::placement::{Grant, GrantTo};
 use crate::domain::{GoodsId, LocalText};
 use crate::error::Error;
-use crate::store::menu::{self, Category, Goods, Offer, Product};
 use crate::store::stock::{self, NewMove};
-use crate::store::{Tx, catalog, ledger};
+use crate::store::{Tx, catalog, ledger, menu};
 
 /// After the last of a list.
-fn next(positions: &[(i64, i32)]) -> i32 {
+pub(super) fn next(positions: &[(i64, i32)]) -> i32 {
     positions.iter().map(|(_, position)| *position).max().unwrap_or(0).saturating_add(1)
 }
 

@@ -12,6 +12,7 @@ pub mod people;
 pub mod reconcile;
 pub mod refunds;
 pub mod settings;
+pub mod sheets;
 pub mod staff;
 pub mod stock;
 pub mod tickets;

@@ -10,16 +10,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::once::{Once, id_under};
 use crate::clock::uuid_at;
 use crate::domain::GoodsId;
+use crate::domain::menu::{Goods, STOCK_MAX};
 use crate::domain::moves::Actor;
 use crate::domain::placement::IdempotencyKey;
 use crate::error::Error;
-use crate::store::menu::{self, Goods};
 use crate::store::settings::{self, DayBegun};
 use crate::store::stock::{MoveRow, NewMove, Stock};
-use crate::store::{self, Tx, outbox};
-
-/// The most units of goods there may be: what orders give back on top of them still fits the column.
-pub const STOCK_MAX: i32 = 10_000_000;
+use crate::store::{self, Tx, menu, outbox};
 
 /// A change of stock that one of the staff asks for.
 #[derive(Clone, Debug)]

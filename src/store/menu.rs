@@ -8,72 +8,13 @@ use diesel::prelude::*;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use super::catalog::{self, CategoryRow, ProductRow};
 use super::rows::{Corrupt, corrupt, money};
 use super::schema::{categories, goods, products};
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx, outbox};
-use crate::domain::money::Money;
+use crate::domain::menu::{Category, Goods, Menu, Offer, Product};
 use crate::domain::placement::{Grant, GrantTo};
 use crate::domain::{AccountId, GoodsId, LocalText, MerchantId};
-
-/// A category, to be changed.
-#[derive(Clone, Debug)]
-pub struct Category {
-    /// Its id.
-    pub id: i64,
-    /// Its name.
-    pub name: LocalText,
-    /// Its place on the menu.
-    pub position: i32,
-}
-
-/// A product, to be changed.
-#[derive(Clone, Debug)]
-pub struct Product {
-    /// Its id.
-    pub id: i64,
-    /// The category it stands in.
-    pub category_id: i64,
-    /// Its name.
-    pub name: LocalText,
-    /// Where there is a picture of it.
-    pub image_url: Option<String>,
-    /// Its place in the category.
-    pub position: i32,
-}
-
-/// What the staff decide of goods.
-#[derive(Clone, Debug)]
-pub struct Offer {
-    /// The spec of the dish.
-    pub spec: LocalText,
-    /// Yuan a unit.
-    pub price: Money,
-    /// Whether the menu shows it.
-    pub on_sale: bool,
-    /// What every day begins with, where stock is set by the day.
-    pub daily_stock: Option<i32>,
-    /// What paying for a unit credits.
-    pub grant: Option<Grant>,
-    /// Its place among the dish's specs.
-    pub position: i32,
-}
-
-/// Goods as the staff see them.
-#[derive(Clone, Debug)]
-pub struct Goods {
-    /// Its id.
-    pub id: GoodsId,
-    /// The dish.
-    pub product_id: i64,
-    /// What the staff decide.
-    pub offer: Offer,
-    /// Units counted.
-    pub stock: i32,
-    /// The units set aside when it was declared sold out, while it is.
-    pub sold_out_units: Option<i32>,
-    /// Units sold.
-    pub sales: i64,
-}
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = goods, check_for_backend(diesel::pg::Pg))]
@@ -152,6 +93,40 @@ pub fn lock_goods(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> QueryResult<Vec<
         .for_update()
         .load(tx.conn)?;
     rows.into_iter().map(|row| Goods::try_from(row).map_err(corrupt)).collect()
+}
+
+/// Locks all categories and products until the transaction ends, in ascending order: whoever plans by their names changes what it saw.
+/// Those that are added meanwhile are not kept out.
+pub fn lock_names(tx: &mut Tx<'_>) -> QueryResult<()> {
+    let _: Vec<i64> = categories::table
+        .filter(categories::merchant_id.eq(tx.merchant.0))
+        .order(categories::id)
+        .select(categories::id)
+        .for_no_key_update()
+        .load(tx.conn)?;
+    let _: Vec<i64> = products::table
+        .filter(products::merchant_id.eq(tx.merchant.0))
+        .order(products::id)
+        .select(products::id)
+        .for_no_key_update()
+        .load(tx.conn)?;
+    Ok(())
+}
+
+/// All of a merchant's menu.
+pub fn whole(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Menu> {
+    let goods = goods(conn, merchant)?;
+    let product = |row: ProductRow| {
+        let name = LocalText::new(row.name_zh, row.name_en);
+        Product { id: row.id, category_id: row.category_id, name, image_url: row.image_url, position: row.position }
+    };
+    let products = catalog::products(conn, merchant)?.into_iter().map(product).collect();
+    let category = |row: CategoryRow| {
+        let name = LocalText::new(row.name_zh, row.name_en);
+        Category { id: row.id, name, position: row.position }
+    };
+    let categories = catalog::categories(conn, merchant)?.into_iter().map(category).collect();
+    Ok(Menu { categories, products, goods })
 }
 
 fn columns(grant: Option<Grant>) -> (Option<Uuid>, Option<&'static str>, Option<i64>) {

@@ -14,7 +14,7 @@ use super::{Conn, QueryResult};
 use crate::domain::money::Money;
 use crate::domain::{GoodsId, LocalText, MerchantId};
 
-/// What one day, or several, came to.
+/// What a span of time came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Money that came in, less what went back or is on its way.
@@ -57,9 +57,9 @@ impl Sums {
 }
 
 #[derive(QueryableByName)]
-struct DayRow {
+struct SpanRow {
     #[diesel(sql_type = Integer)]
-    day: i32,
+    span: i32,
     #[diesel(sql_type = Numeric)]
     turnover: Decimal,
     #[diesel(sql_type = BigInt)]
@@ -78,10 +78,10 @@ struct DayRow {
     accept_seconds: i64,
 }
 
-impl TryFrom<DayRow> for Sums {
+impl TryFrom<SpanRow> for Sums {
     type Error = Corrupt;
 
-    fn try_from(row: DayRow) -> Result<Self, Corrupt> {
+    fn try_from(row: SpanRow) -> Result<Self, Corrupt> {
         Ok(Self {
             turnover: bounded(row.turnover),
             paid_orders: row.paid_orders.try_into()?,
@@ -95,10 +95,10 @@ impl TryFrom<DayRow> for Sums {
     }
 }
 
-/// `$1` the merchant, `$2` the first moment of each day, `$3` the first moment after the last, `$4` and `$5` the ids to look among. An
+/// `$1` the merchant, `$2` the first moment of each span, `$3` the first moment after the last, `$4` and `$5` the ids to look among. An
 /// order waits to be accepted from its placing or, where it is paid first, from its payment.
-const DAYS: &str = "
-    SELECT width_bucket(o.placed_at, $2) AS day, coalesce(sum(coalesce(p.paid, 0) - coalesce(r.refunded, 0)), 0) AS turnover,
+const SPANS: &str = "
+    SELECT width_bucket(o.placed_at, $2) AS span, coalesce(sum(coalesce(p.paid, 0) - coalesce(r.refunded, 0)), 0) AS turnover,
         count(*) FILTER (WHERE p.paid > coalesce(r.refunded, 0)) AS paid_orders, count(*) AS placed,
         count(*) FILTER (WHERE o.state = 'completed') AS completed, count(*) FILTER (WHERE o.state = 'cancelled') AS cancelled,
         count(*) FILTER (WHERE o.state = 'rejected') AS rejected, count(e.accepted_at) AS accepted,
@@ -114,18 +114,18 @@ const DAYS: &str = "
     WHERE o.merchant_id = $1 AND o.placed_at >= $2[1] AND o.placed_at < $3 AND o.id BETWEEN $4 AND $5
     GROUP BY 1";
 
-/// What each day came to. A day lasts from its start to the next one's; the last until `until`.
+/// What each span of time came to. A span lasts from its start to the next one's, the last until `until`, and none longer.
 ///
 /// # Panics
-/// When there is no day.
-pub fn days(
+/// When there is no span.
+pub fn spans(
     conn: &mut Conn,
     merchant: MerchantId,
     starts: &[DateTime<Utc>],
     until: DateTime<Utc>,
 ) -> QueryResult<Vec<Sums>> {
-    let (first, last) = ids_around(*starts.first().expect("there is a day"), until);
-    let rows: Vec<DayRow> = diesel::sql_query(DAYS)
+    let (first, last) = ids_around(*starts.first().expect("there is a span"), until);
+    let rows: Vec<SpanRow> = diesel::sql_query(SPANS)
         .bind::<BigInt, _>(merchant.0)
         .bind::<Array<Timestamptz>, _>(starts)
         .bind::<Timestamptz, _>(until)
@@ -134,9 +134,9 @@ pub fn days(
         .load(conn)?;
     let mut sums = vec![Sums::default(); starts.len()];
     for row in rows {
-        let day = usize::try_from(row.day - 1).ok().filter(|day| *day < sums.len());
-        let day = day.ok_or_else(|| corrupt("an order of no day".into()))?;
-        sums[day] = row.try_into().map_err(corrupt)?;
+        let span = usize::try_from(row.span - 1).ok().filter(|span| *span < sums.len());
+        let span = span.ok_or_else(|| corrupt("an order of no span".into()))?;
+        sums[span] = row.try_into().map_err(corrupt)?;
     }
     Ok(sums)
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 use uuid::Uuid;
 
@@ -151,6 +152,18 @@ pub fn moves(
         query = query.filter(stock_moves::moved_at.lt(time).or(same_time));
     }
     query.load(conn)
+}
+
+/// How many stock moves there have been of goods: of those of `ids` of which there have been any, in ascending order.
+pub fn count_moves(conn: &mut Conn, merchant: MerchantId, ids: &SortedIds<GoodsId>) -> QueryResult<Vec<(i64, i64)>> {
+    let ids: Vec<i64> = ids.as_slice().iter().map(|id| id.0).collect();
+    stock_moves::table
+        .filter(stock_moves::merchant_id.eq(merchant.0))
+        .filter(stock_moves::goods_id.eq_any(ids))
+        .group_by(stock_moves::goods_id)
+        .order(stock_moves::goods_id)
+        .select((stock_moves::goods_id, count_star()))
+        .load(conn)
 }
 
 type MoveColumns = (

@@ -351,6 +351,31 @@ async fn days_are_summed_by_the_merchants_clock() {
     assert_eq!(best("best_by_amount"), [one, two, four]);
     assert_eq!((&answer["time_zone"], &answer["day_starts_at"]), (&json!("Asia/Shanghai"), &json!("04:00")));
 
+    let hours = |answer: &Value| -> Vec<Value> {
+        let hours = answer["hours"].as_array().unwrap();
+        assert!(hours.iter().map(|hour| hour["hour"].as_u64().unwrap()).eq(0..24));
+        let busy = hours.iter().filter(|hour| hour["placed"] != 0 || hour["turnover"] != "0.00");
+        busy.map(|hour| json!([hour["hour"], hour["placed"], hour["turnover"]])).collect()
+    };
+    // Noon of one day; the first and the last hour of another one, and the first of the next.
+    assert_eq!(hours(&answer), [json!([3, 2, "60.00"]), json!([4, 2, "20.00"]), json!([12, 1, "0.00"])]);
+
+    // Up to a moment: what was placed then does not count.
+    let before = async |days: &str, until: &str| owner.get(&format!("/statistics?{days}&until={until}")).await.json();
+    let until_late = before("from=2026-11-20&to=2026-11-21", "2026-11-22T03:59:59%2B08:00").await;
+    assert_eq!((&until_late["total"]["placed"], &until_late["total"]["turnover"]), (&json!(2), &json!("20.00")));
+    assert_eq!((&until_late["days"][1]["placed"], &until_late["days"][0]["placed"]), (&json!(1), &json!(1)));
+    assert_eq!(hours(&until_late), [json!([4, 1, "20.00"]), json!([12, 1, "0.00"])]);
+    assert_eq!(until_late["best_by_units"].as_array().unwrap().len(), 1);
+    let after_late = before("from=2026-11-20&to=2026-11-21", "2026-11-21T20:00:00Z").await;
+    assert_eq!(
+        (&after_late["total"]["placed"], &after_late["best_by_amount"][0]["amount"]),
+        (&json!(4), &json!("40.00"))
+    );
+    for (until, placed) in [("0001-01-01T00:00:00Z", 0), ("%2B200000-01-01T00:00:00Z", 3)] {
+        assert_eq!(before("from=2026-11-21&to=2026-11-21", until).await["total"]["placed"], placed, "{until}");
+    }
+
     // Without days: today, by the merchant's clock.
     let today = owner.get("/statistics").await.json();
     assert_eq!(
@@ -359,7 +384,15 @@ async fn days_are_summed_by_the_merchants_clock() {
     );
     assert_eq!(owner.get("/statistics?from=2026-11-21").await.json()["total"]["placed"], 4);
     assert_eq!(owner.get("/statistics?from=2025-11-22&to=2026-11-22").await.status, 200);
-    for query in ["from=2025-11-21&to=2026-11-22", "from=2026-11-23", "from=x", "to=1999-12-31", "days=3"] {
+    for query in [
+        "from=2025-11-21&to=2026-11-22",
+        "from=2026-11-23",
+        "from=x",
+        "to=1999-12-31",
+        "days=3",
+        "until=noon",
+        "until=2026-11-21",
+    ] {
         assert_eq!(
             owner.get(&format!("/statistics?{query}")).await.refusal(),
             (400, "malformed_query".into()),

@@ -44,6 +44,7 @@ mod sandbox_notices;
 mod schema;
 mod settings;
 mod sharding;
+mod sheets;
 mod staff;
 mod staff_command;
 mod stock;

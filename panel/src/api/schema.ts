@@ -408,6 +408,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/merchants/{m}/menu/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The menu as a sheet for spreadsheets, CSV: a row for each goods, on sale or not. `stock_change` is empty: units that come in or go out are
+         *     written there.
+         */
+        get: operations["export_menu"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/merchants/{m}/menu/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Brings a menu back from a spreadsheet: first with `dry_run=true`, to see what would happen, then with the `digest` of that.
+         * @description The file is CSV in UTF-8 or GBK with the columns of an export, at most 10,000 rows and 2 MiB. A row with a `goods_id` changes those
+         *     goods, and the names of their product; one without adds goods, with product and category where there are none of that (Chinese) name. A
+         *     row that names another category than its dish stands in moves the dish. Rows must agree on what they share. `stock` is what added goods
+         *     begin with, and otherwise for information; `stock_change` moves stock. What the file does not name stays as it is.
+         */
+        post: operations["import_menu"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/merchants/{m}/orders": {
         parameters: {
             query?: never;
@@ -872,7 +915,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Turnover, orders, waits and best sellers by day of business. */
+        /** Turnover, orders, waits and best sellers by day of business and by the hour. */
         get: operations["show_statistics"];
         put?: never;
         post?: never;
@@ -1735,6 +1778,41 @@ export interface components {
             /** @example 09:00 */
             opens_at: string;
         };
+        /** @description A cell that is not what the menu says. */
+        ImportChange: {
+            /** @enum {string} */
+            field: "goods_id" | "category_zh" | "category_en" | "product_zh" | "product_en" | "image_url" | "spec_zh" | "spec_en" | "price" | "on_sale" | "daily_stock" | "stock" | "stock_change";
+            /** @description Empty where goods are added, and where there was nothing. */
+            from: string;
+            to: string;
+        };
+        /** @description Something that is wrong with a file. */
+        ImportError: {
+            /** @description What is wrong, in Chinese or English by `Accept-Language`. */
+            detail: string;
+            /** @description The name of the column; empty where it is the row as a whole, or the file. */
+            field: string;
+            /** @description The number of the row in the spreadsheet. */
+            row: number;
+        };
+        /** @description A row that adds or changes something. */
+        ImportRow: {
+            changes: components["schemas"]["ImportChange"][];
+            /**
+             * Format: int64
+             * @description Null where they are not added yet.
+             */
+            goods_id?: number | null;
+            /** @enum {string} */
+            kind: "added" | "changed";
+            /**
+             * @description The dish and its spec, in the language asked for.
+             * @example 宫保鸡丁 · 小份
+             */
+            name: string;
+            /** @description Its number in the spreadsheet; the names of the columns stand in row 1. */
+            row: number;
+        };
         Line: {
             /**
              * Format: int64
@@ -1823,6 +1901,24 @@ export interface components {
             points_per_yuan: number;
             /** @example Asia/Shanghai */
             time_zone: string;
+        };
+        /** @description What a file does to the menu, or would do. */
+        MenuImport: {
+            /** @description Rows that add goods. */
+            added: number;
+            /** @description Rows that change goods, their product or its category. */
+            changed: number;
+            /**
+             * @description Stands for all that changes, with what it is before and after. Orders that take stock do not change it; whoever moves the same stock
+             *     by hand does. Null where there are errors.
+             */
+            digest?: string | null;
+            /** @description What is wrong with the file, at most 100 things. While there are any, nothing can be imported. */
+            errors: components["schemas"]["ImportError"][];
+            /** @description Those that add or change something. */
+            rows: components["schemas"]["ImportRow"][];
+            /** @description Rows that change nothing. */
+            unchanged: number;
         };
         /** @description What all of a merchant's staff need to know of it, whether or not they may see its settings. */
         Merchant: {
@@ -2098,7 +2194,8 @@ export interface components {
         /**
          * @description An error, for programs by its `code`, for people by its `detail`. Some codes add members of their own: `out_of_stock`
          *     adds `short`, `unknown_goods` and `not_on_sale` add `goods_ids`, `price_changed` adds `expected_total` and `total`,
-         *     `below_minimum` adds `minimum_amount` and `goods_amount`, `cart_already_placed` adds `order_id`, `shop_closed` adds `opens_at` and `closes_at`.
+         *     `below_minimum` adds `minimum_amount` and `goods_amount`, `cart_already_placed` adds `order_id`, `shop_closed` adds `opens_at` and `closes_at`,
+         *     `bad_sheet` adds `errors`.
          */
         Problem: {
             /**
@@ -2410,6 +2507,8 @@ export interface components {
             days: components["schemas"]["StatisticsDay"][];
             /** Format: date */
             from: string;
+            /** @description Every hour from 0 to 23. */
+            hours: components["schemas"]["StatisticsHour"][];
             /** @example Asia/Shanghai */
             time_zone: string;
             /** Format: date */
@@ -2419,6 +2518,21 @@ export interface components {
         StatisticsDay: components["schemas"]["StatisticsSums"] & {
             /** Format: date */
             day: string;
+        };
+        /** @description An hour on the merchant's clock, over all the days. */
+        StatisticsHour: {
+            /** Format: int32 */
+            hour: number;
+            /**
+             * Format: int64
+             * @description Orders placed.
+             */
+            placed: number;
+            /**
+             * @description Yuan (CNY) as a decimal string
+             * @example 19.80
+             */
+            turnover: string;
         };
         StatisticsSums: {
             /**
@@ -3668,6 +3782,110 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StaffMenu"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_menu: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The merchant */
+                m: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_menu: {
+        parameters: {
+            query?: {
+                /** @description Only tells what would happen. */
+                dry_run?: boolean;
+                /** @description The `digest` of what is to happen. Not with `dry_run`, and not without. */
+                expect?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description The merchant */
+                m: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description What would happen, or what has happened */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MenuImport"];
+                };
+            };
+            /** @description `menu_changed`: something else would happen than was expected */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `bad_sheet`, with the `errors`; nothing was changed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             503: {
@@ -5064,6 +5282,8 @@ export interface operations {
                 from?: string | null;
                 /** @description Last day of business, at most 366 days from the first; when absent, today. */
                 to?: string | null;
+                /** @description Only what was placed before this moment counts: to compare a day that is not over with another one up to the same hour. */
+                until?: string | null;
             };
             header?: never;
             path: {

@@ -106,6 +106,11 @@ export async function loadMenu(): Promise<void> {
   menu.value = loaded;
 }
 
+/** Whether there is no such shop. */
+export function isNowhere(cause: unknown): boolean {
+  return cause instanceof Problem && cause.status === 404;
+}
+
 /** Whether it is past closing time on the shop's clock. */
 export const isClosed = computed(() => {
   const hours = menu.value?.hours;

@@ -44,15 +44,12 @@ export async function unblock(): Promise<void> {
   ring.isBlocked = audio.state !== 'running';
 }
 
-watch(
-  () => [ringing.value.length > 0 && live.isLoaded, ring.isOn] as const,
-  ([isDue, isOn]) => {
-    window.clearInterval(timer);
-    if (!isDue || !isOn) return;
-    sound(NEW_ORDER);
-    timer = window.setInterval(() => sound(NEW_ORDER), AGAIN_MS);
-  },
-);
+watch([() => ringing.value.length > 0 && live.isLoaded, () => ring.isOn] as const, ([isDue, isOn]) => {
+  window.clearInterval(timer);
+  if (!isDue || !isOn) return;
+  sound(NEW_ORDER);
+  timer = window.setInterval(() => sound(NEW_ORDER), AGAIN_MS);
+});
 
 /** One more while it rings anyway is worth a ring of its own, at once. */
 watch(

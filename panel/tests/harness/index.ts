@@ -159,9 +159,20 @@ export const test = base.extend<OfTest, OfWorker>({
 
 /** Nothing on the page keeps somebody from using it who sees, hears or points badly. */
 export async function expectAccessible(page: Page): Promise<void> {
+  // Colours that are on their way from one to another are neither.
+  await page.evaluate(() =>
+    Promise.allSettled(
+      document
+        .getAnimations()
+        .filter((moves) => moves.effect?.getComputedTiming().iterations !== Infinity)
+        .map((moves) => moves.finished),
+    ),
+  );
   const { violations } = await new AxeBuilder({ page }).analyze();
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  const told = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`);
+  const told = serious.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary ?? ''}`),
+  );
   expect(told).toEqual([]);
 }
 

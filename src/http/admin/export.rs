@@ -1,14 +1,13 @@
 //! Orders as a table that a spreadsheet opens.
 //!
-//! UTF-8 with the mark that Excel knows Chinese by, lines that end with CR and LF, one row an order: so that the sum of a column is
-//! what it looks like. What customers type is data: a cell that a spreadsheet would take for a formula begins with an apostrophe.
+//! One row an order, so that the sum of a column is what it looks like.
 
-use actix_web::http::header;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde_json::json;
 
 use super::orders::OrdersQuery;
+use super::table::{Table, attached, cell};
 use crate::App;
 use crate::domain::order::{Fulfilment, Order};
 use crate::domain::{BusinessDays, OrderId};
@@ -70,7 +69,7 @@ pub(in crate::http) async fn export_orders(
     let table = read(&app, merchant, move |conn| {
         let days = merchants::find(conn, merchant)?.ok_or(Error::NotFound)?.business_days();
         let filter = asked.filter(days);
-        let mut table = Table::new()?;
+        let mut table = Table::new(HEAD)?;
         let (mut before, mut rows) = (None, 0);
         loop {
             let orders = board::page(conn, merchant, &filter, before, CHUNK_ORDERS as i64)?;
@@ -81,7 +80,7 @@ pub(in crate::http) async fn export_orders(
                 return Err(Error::ExportTooLarge { orders_max: EXPORT_ORDERS_MAX });
             }
             for order in &orders {
-                table.push(order, moved.get(&order.id), days)?;
+                table.push(row(order, moved.get(&order.id), days))?;
             }
             match ids.last() {
                 Some(last) if ids.len() == CHUNK_ORDERS => before = Some(*last),
@@ -94,86 +93,38 @@ pub(in crate::http) async fn export_orders(
     let detail = json!({ "query": req.query_string() });
     let action = Action { name: "export_orders", subject: "orders".to_owned(), detail };
     act(&app, &who, action, app.clock.now(), |_| Ok(())).await?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"orders.csv\""))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(table))
+    Ok(attached(table, "orders.csv"))
 }
 
-struct Table(csv::Writer<Vec<u8>>);
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Internal(format!("cannot write a table: {error}"))
-}
-
-impl Table {
-    fn new() -> Result<Self, Error> {
-        let mark = "\u{feff}".as_bytes().to_vec();
-        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(mark);
-        writer.write_record(HEAD).map_err(failed)?;
-        Ok(Self(writer))
-    }
-
-    fn push(&mut self, order: &Order, moved: Option<&Moved>, days: BusinessDays) -> Result<(), Error> {
-        let (table, address) = match &order.fulfilment {
-            Fulfilment::DineIn { table } => (Some(table), None),
-            Fulfilment::Pickup => (None, None),
-            Fulfilment::Delivery(address) => (None, Some(address)),
-        };
-        let typed = |text: Option<&String>| cell(text.map_or("", String::as_str));
-        let item =
-            |line: &crate::domain::order::OrderLine| format!("{} {} × {}", line.name.zh, line.spec.zh, line.count);
-        let items: Vec<String> = order.lines.iter().map(item).collect();
-        let amount = |amount: Option<crate::domain::money::Money>| amount.unwrap_or_default().to_string();
-        let row: [String; HEAD.len()] = [
-            order.id.to_string(),
-            order.placed_at.with_timezone(&days.time_zone).format("%Y-%m-%d %H:%M:%S").to_string(),
-            days.of(order.placed_at).to_string(),
-            order.pickup_no.map(|number| number.to_string()).unwrap_or_default(),
-            order.state.to_string(),
-            order.fulfilment.name().to_owned(),
-            typed(table),
-            typed(address.map(|address| &address.contact)),
-            typed(address.map(|address| &address.phone)),
-            typed(address.map(|address| &address.place)),
-            order.pay_method.to_string(),
-            cell(&items.join("; ")),
-            order.goods_amount.to_string(),
-            order.freight.to_string(),
-            order.total.to_string(),
-            amount(moved.map(|moved| moved.paid)),
-            amount(moved.map(|moved| moved.refunded)),
-            cell(&order.remark),
-        ];
-        self.0.write_record(row).map_err(failed)
-    }
-
-    fn finish(self) -> Result<Vec<u8>, Error> {
-        self.0.into_inner().map_err(failed)
-    }
-}
-
-/// A text as a cell that stays a text.
-fn cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for text in ["=1+1", "+86 138", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "＠SUM"] {
-            assert_eq!(cell(text), format!("'{text}"));
-        }
-        for text in ["", "饺子", "138", "a=1", "'=1", " =1"] {
-            assert_eq!(cell(text), text);
-        }
-    }
+/// The row of an order.
+fn row(order: &Order, moved: Option<&Moved>, days: BusinessDays) -> [String; HEAD.len()] {
+    let (table, address) = match &order.fulfilment {
+        Fulfilment::DineIn { table } => (Some(table), None),
+        Fulfilment::Pickup => (None, None),
+        Fulfilment::Delivery(address) => (None, Some(address)),
+    };
+    let typed = |text: Option<&String>| cell(text.map_or("", String::as_str));
+    let item = |line: &crate::domain::order::OrderLine| format!("{} {} × {}", line.name.zh, line.spec.zh, line.count);
+    let items: Vec<String> = order.lines.iter().map(item).collect();
+    let amount = |amount: Option<crate::domain::money::Money>| amount.unwrap_or_default().to_string();
+    [
+        order.id.to_string(),
+        order.placed_at.with_timezone(&days.time_zone).format("%Y-%m-%d %H:%M:%S").to_string(),
+        days.of(order.placed_at).to_string(),
+        order.pickup_no.map(|number| number.to_string()).unwrap_or_default(),
+        order.state.to_string(),
+        order.fulfilment.name().to_owned(),
+        typed(table),
+        typed(address.map(|address| &address.contact)),
+        typed(address.map(|address| &address.phone)),
+        typed(address.map(|address| &address.place)),
+        order.pay_method.to_string(),
+        cell(&items.join("; ")),
+        order.goods_amount.to_string(),
+        order.freight.to_string(),
+        order.total.to_string(),
+        amount(moved.map(|moved| moved.paid)),
+        amount(moved.map(|moved| moved.refunded)),
+        cell(&order.remark),
+    ]
 }

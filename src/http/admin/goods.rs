@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::domain::ledger::AccountKind;
+use crate::domain::menu::{Offer, PRICE_FEN_MAX, STOCK_MAX};
 use crate::domain::money::Money;
 use crate::domain::placement::{Grant, GrantTo};
 use crate::domain::{AccountId, GoodsId, LocalText};
@@ -21,8 +22,6 @@ use crate::http::staff::{Action, EditMenu, Staff, act};
 use crate::http::view::{NameFields, amount, names, optional_amount};
 use crate::service;
 use crate::service::menu::NewGoods;
-use crate::service::stock::STOCK_MAX;
-use crate::store::menu::Offer;
 use uuid::Uuid;
 
 /// What paying for a unit credits: either to a named account, or to the buyer's own account of a kind.
@@ -61,7 +60,7 @@ fn spec(spec: &NameFields) -> Result<LocalText, Error> {
 }
 
 fn price(price: Money) -> Result<Money, Error> {
-    if price.fen() <= 100_000_000 {
+    if price.fen() <= PRICE_FEN_MAX {
         return Ok(price);
     }
     Err(Error::InvalidField { field: "price", reason: "it must be at most 1000000".to_owned() })

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::App;
+use crate::domain::menu::{Category, Goods, Product};
 use crate::domain::money::Money;
 use crate::domain::placement::{Grant, GrantTo};
 use crate::error::Error;
@@ -16,8 +17,7 @@ use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{ReadMenu, Staff};
 use crate::http::view::{Text, amount};
-use crate::store::menu::{self, Category, Goods, Product};
-use crate::store::{Conn, catalog};
+use crate::store::{Conn, catalog, menu};
 
 #[derive(Serialize, ToSchema)]
 struct StaffMenu {

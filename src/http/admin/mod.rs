@@ -10,6 +10,7 @@ pub(super) mod categories;
 pub(super) mod events;
 pub(super) mod export;
 pub(super) mod goods;
+pub(super) mod import;
 pub(super) mod members;
 pub(super) mod menu;
 pub(super) mod moves;
@@ -23,3 +24,5 @@ pub(super) mod tickets;
 pub(super) mod webhooks;
 
 mod days;
+mod sheet;
+mod table;

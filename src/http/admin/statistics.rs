@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Query};
 use actix_web::{HttpResponse, get};
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -29,6 +29,8 @@ struct DaysQuery {
     from: Option<NaiveDate>,
     /// Last day of business, at most 366 days from the first; when absent, today.
     to: Option<NaiveDate>,
+    /// Only what was placed before this moment counts: to compare a day that is not over with another one up to the same hour.
+    until: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -77,6 +79,19 @@ struct DayView {
     sums: SumsView,
 }
 
+/// An hour on the merchant's clock, over all the days.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsHour)]
+struct HourView {
+    #[schema(minimum = 0, maximum = 23)]
+    hour: u32,
+    /// Orders placed.
+    placed: u64,
+    /// Money that came in for them, less what went back or is on its way.
+    #[schema(schema_with = amount)]
+    turnover: Money,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = BestSeller)]
 struct SoldView {
@@ -110,13 +125,15 @@ struct Statistics {
     total: SumsView,
     /// Every day from `from` to `to`.
     days: Vec<DayView>,
+    /// Every hour from 0 to 23.
+    hours: Vec<HourView>,
     /// The ten dishes of which most units were sold.
     best_by_units: Vec<SoldView>,
     /// The ten dishes that brought in most.
     best_by_amount: Vec<SoldView>,
 }
 
-/// Turnover, orders, waits and best sellers by day of business.
+/// Turnover, orders, waits and best sellers by day of business and by the hour.
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
@@ -141,11 +158,25 @@ pub(in crate::http) async fn show_statistics(
         if days.len() > DAYS_MAX {
             return Err(Error::MalformedQuery(format!("at most {DAYS_MAX} days at once")));
         }
-        let starts: Vec<_> = days.iter().map(|day| business.start(*day)).collect();
-        let until = business.start(to + Days::new(1));
-        let sums = statistics::days(conn, merchant, &starts, until)?;
-        let total = sums.iter().copied().fold(Sums::default(), Sums::plus);
-        let best = |conn: &mut _, by| statistics::best_sellers(conn, merchant, starts[0], until, by, BEST_MAX);
+        // Days and hours are both made of the hours of each day.
+        let (mut starts, mut belongs) = (Vec::new(), Vec::new());
+        for (day, date) in days.iter().enumerate() {
+            for (moment, hour) in business.hours(*date) {
+                starts.push(moment);
+                belongs.push((day, hour));
+            }
+        }
+        let (start, end) = (starts[0], business.start(to + Days::new(1)));
+        let until = asked.until.map_or(end, |until| until.clamp(start, end));
+        let mut by_day = vec![Sums::default(); days.len()];
+        let mut by_hour = [Sums::default(); 24];
+        for (sums, (day, hour)) in statistics::spans(conn, merchant, &starts, until)?.into_iter().zip(belongs) {
+            by_day[day] = by_day[day].plus(sums);
+            by_hour[hour as usize] = by_hour[hour as usize].plus(sums);
+        }
+        let total = by_day.iter().copied().fold(Sums::default(), Sums::plus);
+        let best = |conn: &mut _, by| statistics::best_sellers(conn, merchant, start, until, by, BEST_MAX);
+        let hour = |(hour, sums): (u32, Sums)| HourView { hour, placed: sums.placed, turnover: sums.turnover };
         let view = |sold: Vec<Sold>| sold.into_iter().map(SoldView::from).collect();
         Ok(Statistics {
             from,
@@ -153,7 +184,8 @@ pub(in crate::http) async fn show_statistics(
             time_zone: business.time_zone.name(),
             day_starts_at: business.starts_at.format("%H:%M").to_string(),
             total: total.into(),
-            days: days.into_iter().zip(sums).map(|(day, sums)| DayView { day, sums: sums.into() }).collect(),
+            days: days.into_iter().zip(by_day).map(|(day, sums)| DayView { day, sums: sums.into() }).collect(),
+            hours: (0..).zip(by_hour).map(hour).collect(),
             best_by_units: view(best(conn, By::Units)?),
             best_by_amount: view(best(conn, By::Amount)?),
         })

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::domain::GoodsId;
+use crate::domain::menu::STOCK_MAX;
 use crate::domain::staff::Permission;
 use crate::error::Error;
 use crate::http::admin::categories::MenuPath;
@@ -21,7 +22,7 @@ use crate::http::view::names;
 use crate::http::{page, read};
 use crate::service;
 use crate::service::once::Once;
-use crate::service::stock::{Moved, STOCK_MAX};
+use crate::service::stock::Moved;
 use crate::store::stock::MoveRow;
 use crate::store::{menu, stock};
 
