@@ -47,13 +47,15 @@ export class Restaurant {
   constructor(
     readonly service: Service,
     readonly id: number,
+    /** What the staff log in with, where there is any. */
+    private readonly password?: string,
   ) {}
 
   /** The member of that role, who logs in once. */
   staff(role: Role): Promise<Staff> {
     const known = this.members.get(role);
     if (known !== undefined) return known;
-    const hired = this.hire(role);
+    const hired = this.password === undefined ? this.hire(role) : Staff.logIn(this, role, this.password);
     this.members.set(role, hired);
     return hired;
   }
@@ -76,14 +78,23 @@ export class Restaurant {
     return new Guest(this, client(this.service.url, token));
   }
 
+  /** The dishes of the customers' menu, in their order, by their Chinese names. */
+  async dishes(): Promise<string[]> {
+    return (await this.products()).map(({ name }) => name.zh);
+  }
+
   /** The goods on the customers' menu, by the dish's Chinese name. */
   async goods(dish: string, spec?: string): Promise<Schema<'Goods'>> {
-    const path = { m: this.id };
-    const { categories } = await ask(client(this.service.url).GET('/v1/merchants/{m}/menu', { params: { path } }));
-    const product = categories.flatMap((category) => category.products).find(({ name }) => name.zh === dish);
+    const product = (await this.products()).find(({ name }) => name.zh === dish);
     const goods = product?.goods.find((each) => spec === undefined || each.spec.zh === spec);
     if (goods === undefined) throw new Error(`there is no ${dish} on the menu`);
     return goods;
+  }
+
+  private async products(): Promise<Schema<'Product'>[]> {
+    const params = { path: { m: this.id } };
+    const { categories } = await ask(client(this.service.url).GET('/v1/merchants/{m}/menu', { params }));
+    return categories.flatMap(({ products }) => products);
   }
 }
 
@@ -97,6 +108,9 @@ export interface Wish {
 
 /** A customer. */
 export class Guest {
+  /** What the sandbox calls the payments of orders. */
+  private readonly numbers = new Map<string, string>();
+
   constructor(
     private readonly restaurant: Restaurant,
     readonly api: Client<paths>,
@@ -129,11 +143,17 @@ export class Guest {
       this.api.POST('/v1/merchants/{m}/orders/{id}/payments', { params: { path }, body: {} }),
     );
     if (checkout?.kind !== 'redirect') throw new Error('the sandbox has a page to pay on');
-    const number = checkout.url.split('/').pop();
-    await this.tell(`switches?number=${number}`, 'PUT', switches);
+    const number = checkout.url.split('/').pop() ?? '';
+    this.numbers.set(order.id, number);
+    await this.behave(order, switches);
     await this.tell(`payments/${number}/pay`, 'POST');
     const checked = { ...path, payment: payment.id };
     await ask(this.api.POST('/v1/merchants/{m}/orders/{id}/payments/{payment}/check', { params: { path: checked } }));
+  }
+
+  /** Tells the sandbox what to do wrong with the order's payment from now on. */
+  behave(order: Order, switches: Switches): Promise<void> {
+    return this.tell(`switches?number=${this.numbers.get(order.id)}`, 'PUT', switches);
   }
 
   show(order: Order): Promise<Order> {
@@ -146,6 +166,12 @@ export class Guest {
     return ask(
       this.api.POST('/v1/merchants/{m}/orders/{id}/cancel', { params: { path }, body: { reason: 'changed_mind' } }),
     );
+  }
+
+  /** Adds an address to the book, and gives its number. */
+  async address(fields: Schema<'AddressFields'>): Promise<string> {
+    const params = { path: { m: this.restaurant.id } };
+    return (await ask(this.api.POST('/v1/merchants/{m}/addresses', { params, body: fields }))).id;
   }
 
   nudge(order: Order): Promise<unknown> {
@@ -207,6 +233,21 @@ export class Staff {
     const params = { path: { m: this.restaurant.id } };
     const { categories } = await ask(this.api.GET('/v1/admin/merchants/{m}/menu', { params }));
     return categories.flatMap(({ products }) => products ?? []).flatMap(({ goods }) => goods ?? []);
+  }
+
+  /** How many orders the restaurant has. */
+  async count(): Promise<number> {
+    const params = { path: { m: this.restaurant.id }, query: { limit: 100 } };
+    return (await ask(this.api.GET('/v1/admin/merchants/{m}/orders', { params }))).items.length;
+  }
+
+  async soldOut(goods: number): Promise<void> {
+    const params = { path: { m: this.restaurant.id, id: goods } };
+    await ask(this.api.PUT('/v1/admin/merchants/{m}/goods/{id}/sold-out', { params }));
+  }
+
+  me(): Promise<Schema<'Me'>> {
+    return ask(this.api.GET('/v1/admin/merchants/{m}/me', { params: { path: { m: this.restaurant.id } } }));
   }
 
   settings(): Promise<Schema<'Settings'>> {

@@ -73,10 +73,15 @@ export class Service {
     }
   }
 
-  /** Another restaurant, with the demo's menu and without staff. */
-  async restaurant(): Promise<Restaurant> {
-    const said = await this.command(['seed']);
+  /** Another restaurant, with the demo's menu, or with so many goods, and without staff. */
+  async restaurant(goods?: number): Promise<Restaurant> {
+    const said = await this.command(goods === undefined ? ['seed'] : ['seed', '--goods', String(goods)]);
     return new Restaurant(this, Number(/merchant (\d+)/.exec(said)?.[1]));
+  }
+
+  /** The restaurant that every service has, with its staff. */
+  demo(): Restaurant {
+    return new Restaurant(this, 1, 'rowlock-demo');
   }
 
   /** Runs another command on the same data, and gives what it printed; throws where it fails. */

@@ -47,11 +47,26 @@ export class Wire {
 
   mend(): void {
     this.isCut = false;
+    this.answerer = () => false;
   }
 
   /** Breaks all connections; new ones come about. */
   drop(): void {
     this.sockets.forEach((socket) => socket.resetAndDestroy());
+  }
+
+  /** POSTs to such paths arrive, and their answers do not, until the wire is mended. (Browsers try some again by themselves.) */
+  loseAnswers(isSuch: (path: string) => boolean): void {
+    this.answerer = (asked, answer) => {
+      if (asked.method !== 'POST' || !isSuch(asked.url?.split('?')[0] ?? '')) return false;
+      const { method, url, headers } = asked;
+      const on = request(`${this.service.url}${url}`, { method, headers, agent: this.agent }, (got) => {
+        got.resume();
+        got.on('end', () => answer.destroy());
+      });
+      asked.pipe(on);
+      return true;
+    };
   }
 
   async end(): Promise<void> {

@@ -1,0 +1,10 @@
+/** What is not tested but made in a browser: measurements and screenshots. They start and fill a service as the tests do. */
+import tests from '../playwright.config';
+
+export default {
+  ...tests,
+  testDir: '.',
+  testMatch: /(measure|screenshots)\.ts/,
+  outputDir: '../test-results/scripts',
+  timeout: 600_000,
+};
