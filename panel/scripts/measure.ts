@@ -4,7 +4,7 @@
  * It measures and asserts nothing: the numbers are the machine's as much as the panel's. `ORDERS`, `OPEN` and `SECONDS` change how much.
  */
 import type { Page } from '@playwright/test';
-import { Service, test, type Guest, type Order, type Restaurant } from '../tests/harness';
+import { Service, test, type Guest, type Order } from '../tests/harness';
 import { writePast } from './past';
 
 const ORDERS = Number(process.env['ORDERS'] ?? 100_000);
@@ -33,7 +33,7 @@ function watch(): void {
     }
     for (const { target, addedNodes, type } of changes) {
       if (type === 'attributes') note(target as Element);
-      for (const node of addedNodes) {
+      for (const node of Array.from(addedNodes)) {
         if (!(node instanceof Element)) continue;
         if (node.matches('[data-order]')) note(node);
         node.querySelectorAll('[data-order]').forEach(note);
@@ -74,7 +74,7 @@ async function tellMemory(page: Page, where: string): Promise<void> {
   tell(`${where}: heap, nodes`, `${(value('JSHeapUsedSize') / 1e6).toFixed(1)} MB · ${value('Nodes')}`);
 }
 
-async function place(restaurant: Restaurant, guests: Guest[], count: number): Promise<Order[]> {
+async function place(guests: Guest[], count: number): Promise<Order[]> {
   const orders: Order[] = [];
   for (let number = 0; number < count; number += 1) {
     const guest = guests[number % guests.length];
@@ -93,7 +93,7 @@ test('how fast the panel is', async ({ browsers }) => {
     await owner.change({ accept_minutes: 120 });
     await writePast(restaurant, { orders: ORDERS, days: 60 });
     const guests = await Promise.all(Array.from({ length: 40 }, () => restaurant.guest()));
-    const open = await place(restaurant, guests, OPEN);
+    const open = await place(guests, OPEN);
     for (const [at, order] of open.entries()) {
       if (at % 2 === 0) await owner.accept(order);
       if (at % 4 === 0) await owner.move(order, 'prepare');
@@ -111,7 +111,7 @@ test('how fast the panel is', async ({ browsers }) => {
       const began = Date.now();
       const group = Array.from({ length: RATE }, async (_, at) => {
         await new Promise((resolve) => setTimeout(resolve, (1000 / RATE) * at));
-        const [order] = await place(restaurant, [guests[at] as Guest], 1);
+        const [order] = await place([guests[at] as Guest], 1);
         if (order !== undefined) answered.push([order, Date.now()]);
       });
       await Promise.all(group);

@@ -1,4 +1,5 @@
 /** The menu and its stock: what staff change there, customers see. */
+import { readFile } from 'node:fs/promises';
 import { expect, expectAccessible, test } from './harness';
 
 test('a dish is sold out in one tap, and back in another', async ({ browsers, restaurant }) => {
@@ -130,4 +131,55 @@ test('who may not edit the menu sees it without buttons for it', async ({ browse
       await expect(page.getByTestId(deed)).toHaveCount(0);
     }
   }
+});
+
+test('the menu leaves as a table and comes back changed, as the preview said', async ({ browsers, restaurant }) => {
+  const page = await browsers.open('manager', '/menu');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByTestId('export-menu').click()]);
+  const table = (await readFile(await download.path())).toString('utf8');
+  const { price } = await restaurant.goods('拍黄瓜');
+  const [head, ...lines] = table.split(/\r?\n/);
+  const changed = lines.map((line) => (line.includes('拍黄瓜') ? line.replace(price, '13.50') : line));
+  const wrong = lines.map((line) => (line.includes('拍黄瓜') ? line.replace(price, 'cheap') : line));
+  const file = (rows: string[]) => ({
+    name: 'menu.csv',
+    mimeType: 'text/csv',
+    buffer: Buffer.from([head, ...rows].join('\r\n')),
+  });
+  await page.getByTestId('import-menu').click();
+  await page.getByTestId('import-file').setInputFiles(file(wrong));
+  await expect(page.getByTestId('import-errors').locator('tbody tr')).toHaveCount(1);
+  await expect(page.getByTestId('import-now')).toBeDisabled();
+  await page.getByTestId('import-file').setInputFiles(file(changed));
+  const rows = page.getByTestId('import-rows').locator('tbody tr');
+  await expect(rows).toHaveCount(1);
+  await expect(rows).toContainText('13.50');
+  await expectAccessible(page);
+  expect((await restaurant.goods('拍黄瓜')).price).toBe(price);
+  await page.getByTestId('import-now').click();
+  await expect(page.getByTestId('import')).toBeHidden();
+  expect((await restaurant.goods('拍黄瓜')).price).toBe('13.50');
+});
+
+test('a menu that changed since the preview is shown anew before it is imported', async ({ browsers, restaurant }) => {
+  browsers.announce(/^409 POST .*\/menu\/import$/);
+  const page = await browsers.open('manager', '/menu');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByTestId('export-menu').click()]);
+  const table = (await readFile(await download.path())).toString('utf8');
+  const { id, price } = await restaurant.goods('拍黄瓜');
+  const changed = table.replace(new RegExp(`(拍黄瓜[^\\n]*?)${price}`), '$113.50');
+  expect(changed).not.toBe(table);
+  await page.getByTestId('import-menu').click();
+  await page
+    .getByTestId('import-file')
+    .setInputFiles({ name: 'menu.csv', mimeType: 'text/csv', buffer: Buffer.from(changed) });
+  await expect(page.getByTestId('import-rows')).toContainText(price);
+  await (await restaurant.staff('owner')).changePrice(id, '12.80');
+  await page.getByTestId('import-now').click();
+  await expect(page.getByTestId('import-preview')).toContainText(/changed/i);
+  await expect(page.getByTestId('import-rows')).toContainText('12.80');
+  expect((await restaurant.goods('拍黄瓜')).price).toBe('12.80');
+  await page.getByTestId('import-now').click();
+  await expect(page.getByTestId('import')).toBeHidden();
+  expect((await restaurant.goods('拍黄瓜')).price).toBe('13.50');
 });

@@ -17,8 +17,7 @@ test('only what was changed is saved, and customers feel it', async ({ browsers,
   await expect((await restaurant.guest()).place()).rejects.toThrow('below_minimum');
 });
 
-test('what the API does not take is told at its field', async ({ browsers, restaurant }) => {
-  browsers.announce(/^4\d\d PATCH .*\/settings$/);
+test('what cannot be is told at its field', async ({ browsers, restaurant }) => {
   const page = await browsers.open('manager', '/settings');
   await page.getByTestId('webhook-url').fill('ftp://example.com');
   await page.getByTestId('save').click();
@@ -82,8 +81,9 @@ test('a member is added, works, and is out at once when deactivated', async ({ b
 
   await page.getByTestId('nav-trail').click();
   const trail = page.getByRole('main');
-  await expect(trail).toContainText('小王');
-  await expect(trail).toContainText(/accept/i);
+  await expect(trail.locator('[data-action="accept"]')).toContainText('小王');
+  await expect(trail.locator('[data-action="add_staff"]')).toContainText('owner');
+  await expectAccessible(page);
 });
 
 test('the last owner stays one', async ({ browsers, restaurant }) => {
@@ -142,4 +142,32 @@ test('what webhooks were told is listed, and told again on demand', async ({ bro
     hook.closeAllConnections();
     hook.close();
   }
+});
+
+test('points are corrected, and never below nothing', async ({ browsers, restaurant }) => {
+  browsers.announce(/^4\d\d POST .*\/entries$/);
+  const owner = await restaurant.staff('owner');
+  await owner.change({ points_earned_per_yuan: 1, points_earned_on: 'paid' });
+  const order = await (await restaurant.guest()).placePaid({ lines: [['拍黄瓜', 2]] });
+  const { customer_id } = await owner.order(order);
+  const page = await browsers.open('manager', `/points?customer=${customer_id}`);
+  await page.getByTestId('purse-points').click();
+  const balance = page.getByTestId('balance');
+  await expect(balance).toContainText('24');
+  const correct = async (way: 'add' | 'take', units: string) => {
+    await page.getByTestId('correct').click();
+    await page.getByTestId(way).click();
+    await page.getByTestId('units').fill(units);
+    await page.getByTestId('reason').fill('spilled soup');
+    await page.getByTestId('correct-save').click();
+  };
+  await correct('add', '6');
+  await expect(balance).toContainText('30');
+  await expect(page.getByTestId('entries')).toContainText('spilled soup');
+  await correct('take', '31');
+  await expect(page.locator('.el-form-item.is-error')).toHaveCount(1);
+  await expectAccessible(page);
+  await page.keyboard.press('Escape');
+  await page.reload();
+  await expect(page.getByTestId('purse-points')).toContainText('30');
 });

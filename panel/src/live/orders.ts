@@ -140,7 +140,7 @@ function take(order: Order, request: number): void {
 
 async function catchUp(): Promise<void> {
   try {
-    while (stale.size > 0) {
+    while (stale.size > 0 && session.kept !== undefined) {
       const ids = [...stale].slice(0, PAGE);
       ids.forEach((id) => stale.delete(id));
       const begun = ++requests;

@@ -133,7 +133,13 @@ interface OfTest {
 export const test = base.extend<OfTest, OfWorker>({
   service: [
     async ({}, use) => {
-      const service = await Service.start();
+      const service = await Service.start({
+        // Gateways are asked again after one second instead of twenty.
+        ROWLOCK_GATEWAYS_CHECK_AFTER_MS: '1000',
+        // Webhooks are the tests' own, and those that fail wait for somebody at once.
+        ROWLOCK_WEBHOOKS_ALLOW_PRIVATE: 'true',
+        ROWLOCK_WEBHOOKS_ATTEMPTS_MAX: '1',
+      });
       await use(service);
       await service.end();
     },

@@ -19,6 +19,7 @@ export interface Switches {
   pay_twice?: boolean;
   never_call?: boolean;
   refund?: 'succeed' | 'fail' | 'abnormal';
+  refund_asks?: number;
 }
 
 export class Refused extends Error {
@@ -244,6 +245,11 @@ export class Staff {
   async soldOut(goods: number): Promise<void> {
     const params = { path: { m: this.restaurant.id, id: goods } };
     await ask(this.api.PUT('/v1/admin/merchants/{m}/goods/{id}/sold-out', { params }));
+  }
+
+  async changePrice(goods: number, price: string): Promise<void> {
+    const params = { path: { m: this.restaurant.id, id: goods } };
+    await ask(this.api.PATCH('/v1/admin/merchants/{m}/goods/{id}', { params, body: { price } }));
   }
 
   me(): Promise<Schema<'Me'>> {
