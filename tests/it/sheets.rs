@@ -375,6 +375,29 @@ async fn what_is_changed_is_looked_at_under_its_lock() {
     assert_eq!(menu(&app)[0], "1 菜/Dishes 饺子/Dumplings 小/small 11.00 on daily  stock 80");
 }
 
+/// A restaurant brings its first menu, and whoever does so is impatient: nothing is there that could be locked but the merchant.
+#[actix_web::test]
+async fn a_first_menu_is_added_once() {
+    let app = TestApp::start();
+    app.execute(
+        "INSERT INTO merchants (id, name_zh, name_en, time_zone, created_at) VALUES (3, '新店', 'New', 'Asia/Shanghai', '2026-01-01Z');
+         INSERT INTO staff (merchant_id, id, login, name, password_hash, role, tokens_from, created_at)
+             SELECT 3, gen_random_uuid(), login, name, password_hash, role, tokens_from, created_at FROM staff WHERE merchant_id = 2",
+    );
+    let owner = app.staff_of(3, "owner").await;
+    let file = sheet(&[
+        ",面,Noodles,牛肉面,Beef noodles,,大,large,28,true,,50,",
+        ",面,Noodles,牛肉面,Beef noodles,,小,small,22,true,,50,",
+    ]);
+    let preview = previewed(&owner, file.clone()).await;
+    let requests = (0..4).map(|_| importing(&owner, &file, &preview)).collect();
+    let answers = all_at_once(&app, "SELECT FROM merchants WHERE id = 3", requests).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(200), count(422)), (1, 3), "{answers:#?}");
+    let rows = ["categories", "products", "goods"].map(|table| app.count(&format!("{table} WHERE merchant_id = 3")));
+    assert_eq!(rows, [1, 1, 2]);
+}
+
 /// The same import several times at once, of which nothing but the stock tells that it is done: one does it.
 #[actix_web::test]
 async fn of_imports_at_once_one_is_done() {

@@ -94,6 +94,12 @@ export const common = {
     pickup: ['自取', 'Pickup'],
     delivery: ['外卖', 'Delivery'],
   },
+  actors: {
+    customer: ['顾客', 'Customer'],
+    timer: ['系统', 'The system'],
+    gateway: ['支付平台', 'Payment gateway'],
+    staff: ['同事', 'A colleague'],
+  },
   reasons: {
     changed_mind: ['不想要了', 'Changed their mind'],
     ordered_by_mistake: ['下错单', 'Ordered by mistake'],

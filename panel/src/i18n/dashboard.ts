@@ -26,6 +26,7 @@ export const dashboard = {
   ownRange: ['自选日期', 'Own range'],
   from: ['开始日期', 'First day'],
   to: ['结束日期', 'Last day'],
+  tooLong: ['最多 {n} 天，请缩短日期范围', 'At most {n} days: choose fewer'],
   total: ['{from} 至 {to} 合计', '{from} to {to}'],
   byDay: ['按营业日', 'By business day'],
   byHour: ['按下单时段', 'By hour of the day'],

@@ -187,10 +187,4 @@ export const orders = {
     back: ['上一页', 'Previous'],
     forth: ['下一页', 'Next'],
   },
-  actors: {
-    customer: ['顾客', 'Customer'],
-    timer: ['系统定时', 'Timer'],
-    gateway: ['支付渠道', 'Gateway'],
-    staff: ['员工', 'Staff'],
-  },
 } as const satisfies Words;

@@ -80,6 +80,11 @@ const NUDGE: readonly Tone[] = [
 
 function sound(tones: readonly Tone[]): void {
   ring.count += 1;
+  // One that is made before the page was ever touched stays silent, and browsers complain of it.
+  if (audio === undefined && navigator.userActivation?.hasBeenActive === false) {
+    ring.isBlocked = true;
+    return;
+  }
   audio ??= new AudioContext();
   const { currentTime, destination } = audio;
   ring.isBlocked = audio.state !== 'running';

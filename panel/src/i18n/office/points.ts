@@ -26,8 +26,6 @@ export const points = {
   nameHint: ['为谁投票或给谁小费，例如「阿强」', 'Who is voted for, or tipped'],
   kind: ['种类', 'Kind'],
   choosePrompt: ['选择一个账户，查看余额和明细', 'Choose an account to see its balance and its entries'],
-  balance: ['余额', 'Balance'],
-  entries: ['明细', 'Entries'],
   noEntries: ['还没有明细', 'Nothing was ever booked'],
   when: ['时间', 'When'],
   why: ['事由', 'Why'],

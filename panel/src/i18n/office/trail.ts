@@ -45,6 +45,7 @@ export const trail = {
     add_goods: ['添加规格', 'Added a spec'],
     change_goods: ['修改规格', 'Changed a spec'],
     order_goods: ['调整规格顺序', 'Put specs in order'],
+    import_menu: ['导入菜单', 'Imported the menu'],
     declare_sold_out: ['估清', 'Said sold out'],
     lift_sold_out: ['取消估清', 'Said no longer sold out'],
     move_stock: ['调整库存', 'Changed stock'],
@@ -71,6 +72,9 @@ export const trail = {
     delivery: ['推送 {id}', 'Delivery {id}'],
   },
   fields: {
+    added: ['新增', 'Added'],
+    changed: ['修改', 'Changed'],
+    rows: ['明细', 'Rows'],
     minutes: ['分钟', 'Minutes'],
     reason: ['原因', 'Reason'],
     note: ['备注', 'Note'],

@@ -6,19 +6,12 @@ import { api, merchant } from '@/session';
 
 export type Sums = Schema<'StatisticsSums'>;
 
-/** What was placed in an hour of the merchant's clock, on any of the days. */
-export interface Hour {
-  hour: number;
-  placed: number;
-  turnover: string;
-}
-
-export type Figures = Schema<'Statistics'> & { hours: Hour[] };
+export type Figures = Schema<'Statistics'>;
 
 /** What the days came to; only what was placed before `until`, where that is given. @throws Problem */
 export async function figures(query: { from: string; to: string; until?: string }): Promise<Figures> {
   const path = { m: merchant() };
-  return (await ask(api.GET('/v1/admin/merchants/{m}/statistics', { params: { path, query } }))) as Figures;
+  return ask(api.GET('/v1/admin/merchants/{m}/statistics', { params: { path, query } }));
 }
 
 /** A figure as it is shown. */
@@ -42,8 +35,8 @@ export function average(now: Sums, before: Sums): Shown {
 
 export function placed(now: Sums, before: Sums): Shown {
   const by = now.placed - before.placed;
-  const words = `${Math.abs(by)}${share(now.placed, before.placed)}`;
-  return shown(String(now.placed), String(before.placed), by, words, 'more', 'less');
+  const words = String(Math.abs(by));
+  return shown(String(now.placed), String(before.placed), by, words, 'more', 'less', share(now.placed, before.placed));
 }
 
 export function rate(of: 'cancelled' | 'rejected', now: Sums, before: Sums): Shown {
@@ -64,8 +57,8 @@ export function waits(now: Sums, before: Sums): Shown {
 function money(now: string | null | undefined, before: string | null | undefined): Shown {
   const [is, was] = [now ?? undefined, before ?? undefined];
   const by = is === undefined || was === undefined ? 0 : fen(is) - fen(was);
-  const words = `${yuan(fromFen(Math.abs(by)))}${is === undefined || was === undefined ? '' : share(fen(is), fen(was))}`;
-  return shown(is && yuan(is), was && yuan(was), by, words, 'more', 'less');
+  const part = is === undefined || was === undefined ? '' : share(fen(is), fen(was));
+  return shown(is && yuan(is), was && yuan(was), by, yuan(fromFen(Math.abs(by))), 'more', 'less', part);
 }
 
 type Word = 'more' | 'less' | 'higher' | 'lower' | 'slower' | 'faster';
@@ -77,13 +70,14 @@ function shown(
   words: string,
   up: Word,
   down: Word,
+  part = '',
 ): Shown {
   if (value === undefined || before === undefined) {
     const difference = before === undefined ? t('dashboard.noBefore') : '';
     return { value: value ?? t('dashboard.none'), before, difference, trend: 0 };
   }
   const trend = Math.sign(by) as -1 | 0 | 1;
-  const difference = trend === 0 ? t('dashboard.same') : t(`dashboard.${trend > 0 ? up : down}`, { by: words });
+  const difference = trend === 0 ? t('dashboard.same') : t(`dashboard.${trend > 0 ? up : down}`, { by: words }) + part;
   return { value, before, difference, trend };
 }
 

@@ -35,6 +35,7 @@ export const ACTIONS = {
     'add_goods',
     'change_goods',
     'order_goods',
+    'import_menu',
   ],
   stock: ['declare_sold_out', 'lift_sold_out', 'move_stock'],
   office: ['add_staff', 'change_staff', 'change_password', 'change_settings', 'renew_webhook_secret', 'retry_delivery'],
@@ -100,6 +101,8 @@ function told(action: string, field: string, value: unknown): string {
     case 'returned':
     case 'lines':
       return (value as Schema<'Units'>[]).map((of) => `${menuName('goods', of.goods_id)} × ${of.count}`).join('、');
+    case 'rows':
+      return (value as ImportedRow[]).map(importedRow).join('; ');
     case 'grant': {
       const { kind, per_unit: n } = value as Schema<'Grant'>;
       const what = kind == null ? t('office.trail.subjects.accounts') : word('office.points.kinds', kind);
@@ -108,6 +111,17 @@ function told(action: string, field: string, value: unknown): string {
     default:
       return isText(value) ? said(value) : typeof value === 'object' ? JSON.stringify(value) : String(value);
   }
+}
+
+/** What an import did to some goods. */
+interface ImportedRow {
+  name: string;
+  changes: { field: string; from: string; to: string }[];
+}
+
+function importedRow({ name, changes }: ImportedRow): string {
+  const told = changes.map(({ field, from, to }) => `${field} ${from === '' ? '' : `${from} → `}${to}`);
+  return `${name}: ${told.join(', ')}`;
 }
 
 /** What the ids of an order of things are of. */
