@@ -159,6 +159,7 @@ test('how fast the panel is', async ({ browsers }) => {
     await tellTasks(list, 'list');
     await tellMemory(list, 'list');
   } finally {
+    await browsers.close();
     await service.end();
     const width = Math.max(...table.map(([what]) => what.length));
     process.stdout.write(`\n${table.map(([what, value]) => `${what.padEnd(width)}  ${value}`).join('\n')}\n\n`);

@@ -25,7 +25,7 @@ SELECT at AS placed_at, overlay(overlay(lpad(to_hex((extract(epoch FROM at) * 10
 FROM generate_series(1, ${orders}) n
 -- Noon and evening are when people eat: the hour is the middle of three by chance.
 CROSS JOIN LATERAL (SELECT (date_trunc('day', now() AT TIME ZONE 'Asia/Shanghai' - interval '4 hours')
-    - make_interval(days => 1 + (n * 7919) % ${days}) + CASE WHEN n % 5 < 3 THEN interval '10.5 hours' ELSE interval '16.5 hours' END
+    - make_interval(days => 1 + floor((random() + random() * 0.3) / 1.3 * ${days})::int) + CASE WHEN n % 5 < 3 THEN interval '10.5 hours' ELSE interval '16.5 hours' END
     + (random() + random()) * interval '2 hours') AT TIME ZONE 'Asia/Shanghai' AS at) t
 JOIN LATERAL (SELECT * FROM goods WHERE merchant_id = ${id} ORDER BY id
     OFFSET floor(power(random(), 2) * (SELECT count(*) FROM goods WHERE merchant_id = ${id}) + 0 * n)::int LIMIT 1) g ON true

@@ -131,8 +131,10 @@ test('a restaurant at noon', async ({ browsers }) => {
       await demo.getByTestId(`more-${id}`).click();
       await expect(demo.getByTestId(`count-${id}`)).toHaveText('1');
     }
+    await demo.evaluate(() => window.scrollTo(0, 0));
     await demo.screenshot(picture('demo'));
   } finally {
+    await browsers.close();
     await service.end();
   }
 });

@@ -17,7 +17,7 @@ test('turnover, orders and top dishes follow the orders of today', async ({ brow
   await expect(page.getByTestId('tile-average').getByTestId('value')).toHaveText('¥30.00');
   await expect(page.getByTestId('tile-cancelled').getByTestId('value')).toHaveText(/33(\.3)?\s?%/);
   await expect(page.getByTestId('range-total')).toContainText('¥60.00');
-  await expect(page.getByTestId('by-units').getByTestId('summary')).toHaveText('Sold most: Smashed cucumber, 5');
+  await expect(page.getByTestId('by-units').getByTestId('summary')).toHaveText(/^Sold most: Smashed cucumber.*, 5$/);
   await expect(page.getByTestId('by-amount').getByTestId('summary')).toContainText('¥60.00');
   for (const chart of ['by-day', 'by-hour', 'by-units', 'by-amount']) {
     const canvas = page.getByTestId(chart).locator('canvas');
@@ -37,7 +37,7 @@ test('turnover, orders and top dishes follow the orders of today', async ({ brow
   await canvas.scrollIntoViewIfNeeded();
   await canvas.hover({ position: { x: 200, y: 100 } });
   await page.getByTestId('language').click();
-  await expect(page.getByTestId('by-units').getByTestId('summary')).toHaveText('卖得最多的是 拍黄瓜：5 份');
+  await expect(page.getByTestId('by-units').getByTestId('summary')).toHaveText(/^卖得最多的是 拍黄瓜.*：5 份$/);
 });
 
 test('days without orders say so', async ({ browsers }) => {

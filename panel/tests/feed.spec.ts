@@ -245,6 +245,7 @@ test('the service is killed under the open board, and comes back', async ({ brow
     await expect(page.getByTestId('live')).toHaveText('Live');
     await expectNew(page, 3);
   } finally {
+    await browsers.close();
     await service.end();
   }
 });

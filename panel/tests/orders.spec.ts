@@ -82,7 +82,7 @@ test('pages lead forth and back, and what is new is told at the first', async ({
   const orders: Order[] = [];
   for (let count = 0; count < 60; count += 1) {
     const guest = guests[count % guests.length];
-    if (guest !== undefined) orders.push(await guest.place());
+    if (guest !== undefined) orders.push(await guest.place({ lines: [['拍黄瓜', 1]] }));
   }
   const page = await browsers.open('cashier', '/orders');
   await expect(rows(page)).toHaveCount(50);

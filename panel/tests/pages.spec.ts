@@ -33,7 +33,6 @@ async function liven(restaurant: Restaurant): Promise<void> {
 async function loaded(page: Page): Promise<void> {
   await expect(page.getByTestId('live')).toHaveAttribute('data-state', 'live');
   await expect(page.locator('[aria-busy="true"], [data-loading="true"], .el-skeleton')).toHaveCount(0);
-  await page.waitForLoadState('networkidle').catch(() => undefined);
 }
 
 const words = (page: Page) =>

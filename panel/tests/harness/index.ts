@@ -83,6 +83,7 @@ export class Browsers {
     this.announced.push(...patterns);
   }
 
+  /** Closes them, before what they talk to goes away. */
   async close(): Promise<void> {
     await Promise.all(this.contexts.splice(0).map((context) => context.close()));
   }
@@ -167,12 +168,10 @@ export const test = base.extend<OfTest, OfWorker>({
 export async function expectAccessible(page: Page): Promise<void> {
   // Colours that are on their way from one to another are neither.
   await page.evaluate(() =>
-    Promise.allSettled(
-      document
-        .getAnimations()
-        .filter((moves) => moves.effect?.getComputedTiming().iterations !== Infinity)
-        .map((moves) => moves.finished),
-    ),
+    document
+      .getAnimations()
+      .filter((moves) => moves.effect?.getComputedTiming().endTime !== Infinity)
+      .forEach((moves) => moves.finish()),
   );
   const { violations } = await new AxeBuilder({ page }).analyze();
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');

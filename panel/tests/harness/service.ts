@@ -5,7 +5,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +33,10 @@ export class Service {
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<Service> {
     if (!existsSync(BINARY))
       throw new Error(`${BINARY} is missing: run cargo build, or name another in ROWLOCK_BINARY`);
-    const service = new Service(mkdtempSync(join(tmpdir(), 'rowlock-panel-')), await freePort(), settings);
+    const folder = mkdtempSync(join(tmpdir(), 'rowlock-panel-'));
+    // Where root runs this, PostgreSQL is another user's, who must get at its part of it.
+    chmodSync(folder, 0o755);
+    const service = new Service(folder, await freePort(), settings);
     await service.begin();
     return service;
   }
