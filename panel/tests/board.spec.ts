@@ -74,6 +74,33 @@ test('two taps make one move', async ({ browsers, restaurant }) => {
   expect(requests).toBe(1);
 });
 
+test('a key that is pressed twice makes one move', async ({ browsers, restaurant, wire }) => {
+  const page = await browsers.open('cashier', '/board', { url: wire.url });
+  const order = await (await restaurant.guest()).place();
+  await card(page, order).locator('.face').focus();
+  let requests = 0;
+  let letGo = (): void => {};
+  // The first is under way until the second was pressed.
+  wire.answerer = (asked, answer) => {
+    if (!(asked.url ?? '').endsWith('/accept')) return false;
+    requests += 1;
+    letGo = () => {
+      answer.writeHead(503, { 'Content-Type': 'application/problem+json' });
+      answer.end('{"code":"unavailable","detail":"Try again in a moment."}');
+    };
+    return true;
+  };
+  browsers.announce(/^503 POST .*\/accept/);
+  await page.keyboard.press('a');
+  await expect.poll(() => requests).toBe(1);
+  await page.keyboard.press('a');
+  await expect(card(page, order).getByTestId('accept')).toHaveClass(/is-loading/);
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+  expect(requests).toBe(1);
+  letGo();
+  await expect(card(page, order).getByTestId('accept')).not.toHaveClass(/is-loading/);
+});
+
 test('what is not paid is nobody’s work until it is', async ({ browsers, restaurant }) => {
   const page = await browsers.open('cashier');
   const guest = await restaurant.guest();
