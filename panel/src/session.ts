@@ -27,25 +27,7 @@ export const session = readonly(state);
 
 export const api = client({ token: () => state.kept?.token, refused: () => end(true) });
 
-export type Permission =
-  | 'read_orders'
-  | 'accept_orders'
-  | 'cook_orders'
-  | 'hand_over_orders'
-  | 'collect_cash'
-  | 'cancel_orders'
-  | 'refund_orders'
-  | 'export_orders'
-  | 'read_menu'
-  | 'mark_sold_out'
-  | 'move_stock'
-  | 'edit_menu'
-  | 'read_accounts'
-  | 'correct_accounts'
-  | 'read_statistics'
-  | 'edit_settings'
-  | 'manage_staff'
-  | 'read_actions';
+export type Permission = Schema<'Me'>['permissions'][number];
 
 /** Whether the role permits it. */
 export function may(permission: Permission): boolean {
