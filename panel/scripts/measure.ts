@@ -46,8 +46,9 @@ function watch(): void {
   });
 }
 
-const table: [what: string, value: string][] = [];
-const tell = (what: string, value: string) => table.push([what, value]);
+const tell = (what: string, value: string) =>
+  process.stdout.write(`${what.padEnd(64)}  ${value}
+`);
 const ms = (value: number | undefined) => (value === undefined ? '–' : `${Math.round(value)} ms`);
 
 function spread(values: number[]): string {
@@ -161,7 +162,5 @@ test('how fast the panel is', async ({ browsers }) => {
   } finally {
     await browsers.close();
     await service.end();
-    const width = Math.max(...table.map(([what]) => what.length));
-    process.stdout.write(`\n${table.map(([what, value]) => `${what.padEnd(width)}  ${value}`).join('\n')}\n\n`);
   }
 });
