@@ -38,11 +38,24 @@ export async function ask<T>(answer: Promise<{ data?: T; error?: unknown; respon
 
 function client(url: string, token?: string): Client<paths> {
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-  return createClient<paths>({ baseUrl: url, headers: { ...headers, 'Accept-Language': 'en' } });
+  return createClient<paths>({ baseUrl: url, headers: { ...headers, 'Accept-Language': 'en' }, fetch: send });
+}
+
+/** Sends once more what met a connection that the service was just giving up because nobody used it. */
+async function send(request: Request): Promise<Response> {
+  const again = request.clone();
+  try {
+    return await fetch(request);
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    if (cause?.code === 'ECONNRESET' || cause?.code === 'UND_ERR_SOCKET') return fetch(again);
+    throw error;
+  }
 }
 
 export class Restaurant {
   private readonly members = new Map<Role, Promise<Staff>>();
+  private readonly ids = new Map<string, Promise<number>>();
   private guests = 0;
 
   constructor(
@@ -92,6 +105,13 @@ export class Restaurant {
     return goods;
   }
 
+  /** The number of the dish's first goods, which stays the same. */
+  numberOf(dish: string): Promise<number> {
+    const known = this.ids.get(dish) ?? this.goods(dish).then(({ id }) => id);
+    this.ids.set(dish, known);
+    return known;
+  }
+
   private async products(): Promise<Schema<'Product'>[]> {
     const params = { path: { m: this.id } };
     const { categories } = await ask(client(this.service.url).GET('/v1/merchants/{m}/menu', { params }));
@@ -121,7 +141,7 @@ export class Guest {
   async place(wish: Wish = {}): Promise<Order> {
     const { lines = [['拍黄瓜', 2]], fulfilment = { kind: 'dine_in', table: 'A3' }, ...rest } = wish;
     const { id: m } = this.restaurant;
-    const found = lines.map(async ([dish, count]) => ({ goods_id: (await this.restaurant.goods(dish)).id, count }));
+    const found = lines.map(async ([dish, count]) => ({ goods_id: await this.restaurant.numberOf(dish), count }));
     return ask(
       this.api.POST('/v1/merchants/{m}/orders', {
         params: { path: { m }, header: { 'Idempotency-Key': randomUUID() } },
