@@ -1,5 +1,5 @@
 /** The bell: what rings, until when, and what is shown where browsers keep it silent. */
-import { expect, test } from './harness';
+import { expect, Stream, test } from './harness';
 import type { Page } from '@playwright/test';
 
 declare global {
@@ -164,6 +164,19 @@ test('rings once for a customer who asks', async ({ browsers, restaurant }) => {
   await expect(page.getByTestId('card')).toContainText('Customer asks');
   await page.clock.runFor(30_000);
   expect(await rings(page)).toBe(1);
+});
+
+test('rings once for a customer who asks, however often it is told of', async ({ browsers, restaurant, wire }) => {
+  const order = await (await restaurant.guest()).place();
+  await (await restaurant.staff('cashier')).accept(order);
+  const stream = new Stream(wire);
+  const page = await browsers.open('kitchen', '/board', { url: wire.url });
+  await expect.poll(() => stream.since.length).toBe(1);
+  const next = (stream.since[0] ?? 0) + 1;
+  const asks = { kind: 'order_nudged', order_id: order.id, state: 'accepted' };
+  for (const seq of [next, next, next + 1]) stream.tell({ seq, ...asks });
+  await expect.poll(() => rings(page)).toBeGreaterThanOrEqual(2);
+  expect(await rings(page)).toBe(2);
 });
 
 test('rings on every page', async ({ browsers, restaurant }) => {
