@@ -1,5 +1,7 @@
 /** The pages, and who may open them. */
+import { ElMessage } from 'element-plus';
 import { createRouter, createWebHistory, type RouteRecordRaw } from 'vue-router';
+import { t } from './i18n';
 import { end, may, session, whoAmI, type Permission } from './session';
 
 declare module 'vue-router' {
@@ -89,6 +91,16 @@ router.beforeEach(async (to) => {
   }
   if (to.meta.needs !== undefined && !may(to.meta.needs)) return { name: 'board' };
   return true;
+});
+
+/** How long a panel is open, in milliseconds, before what it lacks is put down to an upgrade: loading it anew does not help a new one. */
+const OLD_MS = 10_000;
+
+// After an upgrade, what an open panel has not loaded yet is gone: it is loaded anew, at the page that was wanted.
+router.onError(async (_, to) => {
+  const answer = await fetch('/admin/', { cache: 'no-store' }).catch(() => undefined);
+  if (answer?.ok === true && performance.now() > OLD_MS) window.location.assign(router.resolve(to).href);
+  else ElMessage.error(t('common.unreachable'));
 });
 
 /** Ends the session and asks for another. */
