@@ -19,6 +19,7 @@ run: dependencies
 
 test: tools
 	@scripts/dependencies test
+	@scripts/panel build
 	@cargo test
 	@$(MAKE) --no-print-directory test-panel
 
