@@ -199,7 +199,7 @@ fn is_declared(headers: &HeaderMap, kind: &str) -> bool {
     declared.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
 }
 
-/// The least that a table may have, whatever other bodies may: a menu of some thousand dishes.
+/// The most bytes of a table, which is more than any other body may be given: a menu of some thousand dishes.
 const TABLE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// How long a table may take to arrive, by the line of a restaurant.
@@ -213,8 +213,6 @@ impl FromRequest for CsvBody {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let app = req.app_data::<Data<App>>().expect("the server is built with its App");
-        let bytes_max = app.config.http.body_bytes_max.max(TABLE_BYTES_MAX);
         let is_plain = !req.headers().contains_key(header::CONTENT_ENCODING);
         let is_csv = is_plain && is_declared(req.headers(), "text/csv");
         let admission = req.extensions_mut().remove::<Admission>();
@@ -226,9 +224,9 @@ impl FromRequest for CsvBody {
             if !is_csv {
                 return Err(Error::NotCsv);
             }
-            let body = body.await.map_err(|_| Error::Http(400))?.to_bytes_limited(bytes_max);
+            let body = body.await.map_err(|_| Error::Http(400))?.to_bytes_limited(TABLE_BYTES_MAX);
             let bytes = timeout(TABLE_TIME, body).await.map_err(|_| Error::BodyTooSlow)?;
-            let bytes = bytes.map_err(|_| Error::BodyTooLarge(bytes_max))?;
+            let bytes = bytes.map_err(|_| Error::BodyTooLarge(TABLE_BYTES_MAX))?;
             bytes.map(Self).map_err(|_| Error::Http(400))
         })
     }

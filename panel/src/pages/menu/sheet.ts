@@ -1,5 +1,6 @@
 /** The menu as a sheet for spreadsheets: out, and in again after a look at what would change. */
 import { ask, type Schema } from '@/api/client';
+import { download } from '@/download';
 import { t } from '@/i18n';
 import { api, merchant } from '@/session';
 
@@ -38,12 +39,7 @@ export function cellName(field: string, cell: string): string {
 export async function takeOut(): Promise<void> {
   const params = { path: { m: merchant() } };
   const sheet = await ask(api.GET('/v1/admin/merchants/{m}/menu/export', { params, parseAs: 'blob' }));
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(sheet as unknown as Blob);
-  link.download = 'menu.csv';
-  link.click();
-  // The browser has it by then.
-  window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  download(sheet as unknown as Blob, 'menu.csv');
 }
 
 /** What a sheet would do. @throws Problem */
