@@ -181,12 +181,13 @@ export async function expectAccessible(page: Page): Promise<void> {
   expect(told).toEqual([]);
 }
 
-/** The page fits its window; lists inside it may scroll by themselves. */
+/** The page fits its window, once what measures itself has followed it; lists inside it may scroll by themselves. */
 export async function expectNoSidewaysScroll(page: Page): Promise<void> {
-  const wider = await page.evaluate(() =>
-    [document.documentElement, ...Array.from(document.querySelectorAll('main'))]
-      .filter((each) => each.scrollWidth > each.clientWidth)
-      .map((each) => `${each.tagName.toLowerCase()} is ${each.scrollWidth - each.clientWidth} pixels wider`),
-  );
-  expect(wider).toEqual([]);
+  const wider = () =>
+    page.evaluate(() =>
+      [document.documentElement, ...Array.from(document.querySelectorAll('main'))]
+        .filter((each) => each.scrollWidth > each.clientWidth)
+        .map((each) => `${each.tagName.toLowerCase()} is ${each.scrollWidth - each.clientWidth} pixels wider`),
+    );
+  await expect.poll(wider).toEqual([]);
 }
