@@ -57,6 +57,8 @@ pub enum Cause {
     Cancelled,
     /// 57014: a statement took longer than `database.statement_timeout_ms`, mostly because it waited for several locks.
     StatementTimeout,
+    /// 53100, 53200: the server has no room left, on its disk or in memory.
+    NoRoom,
 }
 
 impl Cause {
@@ -73,6 +75,7 @@ impl Cause {
             Self::ReadOnly => "read_only",
             Self::Cancelled => "cancelled",
             Self::StatementTimeout => "statement_timeout",
+            Self::NoRoom => "no_room",
         }
     }
 
@@ -87,7 +90,7 @@ impl Cause {
             | Self::StockChanged
             | Self::ConnectionLost
             | Self::StalePlan => true,
-            Self::ReadOnly | Self::Cancelled | Self::StatementTimeout => false,
+            Self::ReadOnly | Self::Cancelled | Self::StatementTimeout | Self::NoRoom => false,
         }
     }
 
@@ -124,6 +127,7 @@ fn cause_of(kind: &DatabaseErrorKind, information: &(dyn DatabaseErrorInformatio
         _ if message.contains("due to lock timeout") => Some(Cause::LockTimeout),
         _ if message.contains("due to user request") => Some(Cause::Cancelled),
         _ if message.contains("cached plan must not change") => Some(Cause::StalePlan),
+        _ if message.contains("No space left on device") || message.starts_with("out of ") => Some(Cause::NoRoom),
         // 57P01, 57P02 and what libpq says of a socket that closed under it.
         _ if message.contains("terminating connection") || message.contains("server closed the connection") => {
             Some(Cause::ConnectionLost)
@@ -201,6 +205,8 @@ mod tests {
             (Unknown, "canceling statement due to statement timeout", Some(Cause::StatementTimeout)),
             (Unknown, "terminating connection due to idle-in-transaction timeout", Some(Cause::ConnectionLost)),
             (Unknown, "canceling statement due to user request", Some(Cause::Cancelled)),
+            (Unknown, "could not extend file \"base/1/2\": No space left on device", Some(Cause::NoRoom)),
+            (Unknown, "out of shared memory", Some(Cause::NoRoom)),
             (Unknown, "cached plan must not change result type", Some(Cause::StalePlan)),
             (ReadOnlyTransaction, "cannot execute SELECT FOR UPDATE in a read-only transaction", Some(Cause::ReadOnly)),
         ] {
