@@ -2,14 +2,14 @@
 # make panel build the pages that `make run` serves under /admin and /demo
 # make test  install what is missing, and run every test
 # make test-panel the tests of the pages in a browser alone
-# make simulate try what happens when everybody does everything at once: SEEDS=1000 for more seeds, SEED=7 for one
+# make prove kill, stop and cut everything under load, and count what was lost: a million operations, HOURS=8 for longer, SEED=7 for one seed
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
 
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: run panel test test-panel simulate check bench dependencies tools
+.PHONY: run panel test test-panel prove check bench dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself. A panel that cannot be built keeps nobody from taking orders.
 run: dependencies
@@ -33,8 +33,11 @@ test-panel:
 panel: dependencies
 	@scripts/panel build
 
-simulate: dependencies
-	@cargo test --test simulation
+# What may be asked for is in tests/prove/main.rs.
+prove: export OPERATIONS ?= 1000000
+prove:
+	@scripts/dependencies test
+	@cargo test --release --test prove
 
 check:
 	cargo fmt --all --check

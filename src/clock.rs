@@ -1,5 +1,6 @@
 //! The one place that asks what time it is, and that turns a time into an id.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -13,6 +14,8 @@ pub enum Clock {
     System,
     /// Stands still until it is told otherwise.
     Manual(Arc<Mutex<DateTime<Utc>>>),
+    /// The machine's time, wrong by so many seconds.
+    Wrong(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -26,11 +29,12 @@ impl Clock {
         let now = match self {
             Self::System => Utc::now(),
             Self::Manual(time) => *time.lock().unwrap_or_else(PoisonError::into_inner),
+            Self::Wrong(seconds) => Utc::now() + TimeDelta::seconds(seconds.load(Ordering::Relaxed)),
         };
         now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
     }
 
-    /// Moves a manual clock; the system's goes by itself.
+    /// Moves a manual clock; the others go by themselves.
     pub fn advance(&self, by: TimeDelta) {
         if let Self::Manual(time) = self {
             *time.lock().unwrap_or_else(PoisonError::into_inner) += by;

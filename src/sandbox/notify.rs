@@ -156,7 +156,7 @@ async fn nap(clock: &Clock, next: Option<DateTime<Utc>>, now: DateTime<Utc>) {
     let Some(next) = next else { return std::future::pending().await };
     let wait = match clock {
         Clock::System => (next - now).to_std().unwrap_or_default().max(Duration::from_millis(1)),
-        Clock::Manual(_) => Duration::from_millis(10),
+        Clock::Manual(_) | Clock::Wrong(_) => Duration::from_millis(10),
     };
     tokio::time::sleep(wait).await;
 }
