@@ -65,7 +65,6 @@ pub type Probe = Arc<dyn Fn(Point) + Send + Sync>;
 pub struct Engine {
     shared: Arc<Shared>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
-    answer_timeout: Duration,
 }
 
 /// A request that waits for its lane.
@@ -91,6 +90,7 @@ struct Shared {
     /// Lanes that work at the same time while they move.
     lanes: usize,
     patience: Duration,
+    answer_timeout: Duration,
     /// The last group had a key that was known: the next one looks its keys up at once.
     expects_repeats: AtomicBool,
     state: Mutex<State>,
@@ -143,6 +143,7 @@ impl Engine {
             locking: config.locking,
             lanes: config.lanes,
             patience: Duration::from_millis(config.patience_ms),
+            answer_timeout: Duration::from_millis(config.answer_timeout_ms),
             expects_repeats: AtomicBool::new(false),
             state: Mutex::new(state),
             wakers: (0..config.lanes_max).map(|_| Condvar::new()).collect(),
@@ -153,7 +154,7 @@ impl Engine {
             thread.spawn(move || shared.run_lane(number)).expect("the system gives a thread for each lane")
         };
         let lanes = Mutex::new((0..config.lanes_max).map(lane).collect());
-        Self { shared, lanes, answer_timeout: Duration::from_millis(config.answer_timeout_ms) }
+        Self { shared, lanes }
     }
 
     /// Places one order, or says why not, when that is committed.
@@ -164,7 +165,7 @@ impl Engine {
     pub async fn place(&self, merchant: MerchantId, placement: Placement) -> Result<Outcome, Error> {
         let (answer, answered) = oneshot::channel();
         self.shared.enqueue(merchant, Job { placement, arrived: Instant::now(), answer })?;
-        match tokio::time::timeout(self.answer_timeout, answered).await {
+        match tokio::time::timeout(self.shared.answer_timeout, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown),
         }
@@ -273,8 +274,10 @@ impl Shared {
 
     /// Places a group and answers each of its requests.
     fn serve(&self, own: &mut OwnConnection, number: usize, group: Group<Job>) {
-        // Whoever has left does not want the order any more; had they left a moment later, their key would find it.
-        let jobs: Vec<Job> = group.orders.into_iter().filter(|job| !job.answer.is_closed()).collect();
+        // Whoever has left does not want the order any more; had they left a moment later, their key would find it. Nor does whoever
+        // would have left had this process not been stopped meanwhile: they may have asked another instance, and been refused.
+        let is_wanted = |job: &Job| !job.answer.is_closed() && job.arrived.elapsed() < self.answer_timeout;
+        let jobs: Vec<Job> = group.orders.into_iter().filter(is_wanted).collect();
         for job in &jobs {
             self.metrics.queue_wait_seconds.observe(job.arrived.elapsed().as_secs_f64());
         }
