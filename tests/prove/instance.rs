@@ -23,7 +23,7 @@ pub(crate) const ROLE: &str = "instance";
 /// By how many seconds its clock is wrong from the start.
 const CLOCK: &str = "CLOCK_SECONDS";
 /// How long it may take to start, or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the process does that is an instance.
 pub(crate) fn run() -> ExitCode {

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::history::History;
 use crate::model::{Kind, Model, Violation};
 use crate::people::World;
-use crate::plan::{Fault, Plan, Progress, Wanted};
+use crate::plan::{Fault, Finally, Plan, Progress, Wanted};
 use crate::stage::{Ground, Stage};
 use crate::wire::Wire;
 
@@ -156,9 +156,12 @@ fn play(ground: &mut Ground, plan: &Plan) -> Round {
         http,
     };
     let faults = std::thread::scope(|threads| {
+        let ended = Finally(|| progress.end());
+        threads.spawn(|| strikers::keep_alive(&stage, &progress));
         let striking = threads.spawn(|| strikers::strike(&stage, plan, &history, &progress));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(workers::work(&world, plan, || strikers::mend(&stage)));
+        drop(ended);
         striking.join().unwrap()
     });
     let (unknown, mut model): (usize, Model) = (world.unknown.get(), world.model.into_inner());

@@ -131,7 +131,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// The plan of a seed: every second one with Redis, every third one on a disk that becomes full, every fourth one optimistic.
     fn of(seed: u64, wanted: &Wanted) -> Self {
-        let (has_redis, is_small_disk) = (seed % 2 == 0, seed % 3 == 0);
+        let (has_redis, is_small_disk) = (seed.is_multiple_of(2), seed.is_multiple_of(3));
         let mut faults = wanted.faults.clone();
         faults.retain(|fault| has_redis || !matches!(fault, Fault::RedisKill | Fault::RedisStop));
         faults.retain(|fault| is_small_disk || *fault != Fault::DiskFull);
@@ -241,11 +241,16 @@ fn named(name: &str) -> Result<Fault, String> {
 pub(crate) struct Progress {
     left: AtomicUsize,
     is_struck: AtomicBool,
+    has_ended: AtomicBool,
 }
 
 impl Progress {
     pub(crate) fn of(plan: &Plan) -> Self {
-        Self { left: AtomicUsize::new(plan.operations), is_struck: AtomicBool::new(plan.faults.is_empty()) }
+        Self {
+            left: AtomicUsize::new(plan.operations),
+            is_struck: AtomicBool::new(plan.faults.is_empty()),
+            has_ended: AtomicBool::new(false),
+        }
     }
 
     /// An operation was done.
@@ -258,6 +263,16 @@ impl Progress {
         self.is_struck.store(true, Ordering::Relaxed);
     }
 
+    /// The round is over, be it by a panic.
+    pub(crate) fn end(&self) {
+        self.left.store(0, Ordering::Relaxed);
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
     /// All operations are done.
     pub(crate) fn is_done(&self) -> bool {
         self.left.load(Ordering::Relaxed) == 0
@@ -266,5 +281,14 @@ impl Progress {
     /// Everybody may go home: nothing is left to do, and nothing strikes any more.
     pub(crate) fn is_over(&self) -> bool {
         self.is_done() && self.is_struck.load(Ordering::Relaxed)
+    }
+}
+
+/// Does it when it is dropped, be it by a panic: nobody waits for who has panicked.
+pub(crate) struct Finally<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }

@@ -52,7 +52,6 @@ pub(crate) struct Ground {
     /// The small disk, if that is where it is.
     pub(crate) small_disk: Option<SmallDisk>,
     rounds: u64,
-    reviving: Mutex<()>,
     _dir: TempDir,
 }
 
@@ -73,12 +72,12 @@ impl Ground {
             .batch_execute("CREATE DATABASE template")
             .unwrap();
         migrations::run(&mut PgConnection::establish(&cluster.url_of("template")).unwrap()).unwrap();
-        Ok(Self { cluster, small_disk, rounds: 0, reviving: Mutex::default(), _dir: dir })
+        Ok(Self { cluster, small_disk, rounds: 0, _dir: dir })
     }
 
     /// Starts the server again if it is down, however often that takes.
     pub(crate) fn revive(&self) {
-        let (_one, begun) = (self.reviving.lock().unwrap(), Instant::now());
+        let begun = Instant::now();
         while let Err(error) = if self.cluster.is_alive() { Ok(()) } else { self.cluster.up() } {
             assert!(begun.elapsed() < Duration::from_secs(60), "PostgreSQL does not come back: {error}");
             std::thread::sleep(Duration::from_millis(200));
@@ -317,7 +316,7 @@ fn variables(database: &str, provider: &str, plan: &Plan) -> Vec<(String, String
 
 /// A restaurant with little stock, points and votes, whose settings differ by the seed; its customers and its staff.
 fn furnish(conn: &mut PgConnection, plan: &Plan) -> (Vec<Person>, Vec<Person>) {
-    let (auto, timeout) = (plan.seed % 3 == 0, if plan.seed % 2 == 0 { "accept" } else { "reject" });
+    let (auto, timeout) = (plan.seed.is_multiple_of(3), if plan.seed.is_multiple_of(2) { "accept" } else { "reject" });
     conn.batch_execute(&format!(
         "INSERT INTO merchants (id, name_zh, name_en, time_zone, minimum_amount, freight, free_freight_from, created_at, day_starts_at,
                  points_per_yuan, auto_accept, accept_timeout)

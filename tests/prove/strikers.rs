@@ -11,18 +11,18 @@ use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
 use crate::history::History;
-use crate::plan::{Fault, Plan, Progress, STRIKERS};
+use crate::plan::{Fault, Finally, Plan, Progress, STRIKERS};
 use crate::stage::{Stage, TOO_LONG, rows};
 
 /// Strikes with every fault of the plan, again and again until the operations are done, but with each once at least. The faults that struck.
 pub(crate) fn strike(stage: &Stage<'_>, plan: &Plan, history: &History, progress: &Progress) -> Vec<Fault> {
-    let struck: Mutex<Vec<Fault>> = Mutex::default();
+    let (struck, _struck): (Mutex<Vec<Fault>>, _) = (Mutex::default(), Finally(|| progress.struck()));
     std::thread::scope(|threads| {
         for striker in 0..STRIKERS {
             let (struck, mut random) = (&struck, plan.random(500 + striker as u64));
             threads.spawn(move || {
                 let mut is_first = true;
-                while is_first || !progress.is_done() {
+                while (is_first && !progress.has_ended()) || !progress.is_done() {
                     let faults = plan.faults_of(striker, &mut random);
                     if faults.is_empty() {
                         break;
@@ -41,8 +41,15 @@ pub(crate) fn strike(stage: &Stage<'_>, plan: &Plan, history: &History, progress
             });
         }
     });
-    progress.struck();
     struck.into_inner().unwrap()
+}
+
+/// Starts PostgreSQL again whenever it has died, as whoever runs a server does, until the round ends.
+pub(crate) fn keep_alive(stage: &Stage<'_>, progress: &Progress) {
+    while !progress.has_ended() {
+        stage.ground.revive();
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn pause(random: &mut StdRng, milliseconds: std::ops::Range<u64>) {
@@ -79,15 +86,12 @@ impl Striker<'_> {
                 let file = self.stage.ground.cluster.dir().join("postmaster.pid");
                 let pid = std::fs::read_to_string(file).ok().and_then(|text| text.lines().next()?.parse().ok());
                 pid.map(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL));
-                pause(self.random, 0..500);
-                self.stage.ground.revive();
             }
             Fault::DiskFull => {
                 let disk = self.stage.ground.small_disk.as_ref().unwrap();
                 disk.fill();
                 pause(self.random, 500..2_000);
                 disk.free();
-                self.stage.ground.revive();
             }
             Fault::CutBeforeCommit | Fault::CutAfterCommit => self.cut(at, fault),
             Fault::LineDead => {
@@ -193,7 +197,6 @@ pub(crate) fn mend(stage: &Stage<'_>) {
     for wire in &stage.wires {
         wire.mend();
     }
-    stage.ground.revive();
     switch(stage, &json!({}));
     stage.provider.calm();
     stage.advance(0);

@@ -263,10 +263,8 @@ async fn pay(world: &World<'_>, customer: &Client<'_>, random: &mut StdRng, orde
     }
     // Some find a page still open on which they can pay, whatever became of the order.
     if random.random_bool(0.1) {
-        let numbers = world.numbers.borrow();
-        let late = numbers.choose(random).cloned().unwrap();
-        drop(numbers);
-        press(world, &late, "pay").await;
+        let late = world.numbers.borrow().choose(random).cloned();
+        press(world, &late.unwrap(), "pay").await;
     }
 }
 
@@ -427,9 +425,9 @@ async fn rest(world: &World<'_>) {
     let text = |row: &Value| row["text"].as_str().unwrap().to_owned();
     let (owner, mut conn) = (Client::staff(world, 0, 0), world.stage.connect());
     let (mut unrested, mut still) = (Vec::new(), 0);
-    for _ in 0..150 {
+    for _ in 0..400 {
         world.stage.advance(240);
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         for refund in rows::<Value>(&mut conn, stuck) {
             let url = format!(
                 "{}/sandbox/v1/refunds/{}/succeed",
@@ -441,7 +439,7 @@ async fn rest(world: &World<'_>) {
         }
         unrested = rows::<Value>(&mut conn, unrest).iter().map(text).collect();
         still = if unrested.is_empty() { still + 1 } else { 0 };
-        if still == 4 {
+        if still == 3 {
             return;
         }
     }
