@@ -51,6 +51,7 @@ mod stock;
 mod tickets;
 mod timers;
 mod twins;
+mod upgrade;
 mod webhooks;
 mod wechat;
 mod wechat_keys;
