@@ -38,6 +38,7 @@ mod payments;
 mod permissions;
 mod races;
 mod reconcile;
+mod recovery;
 mod redis_faults;
 mod sandbox;
 mod sandbox_notices;
