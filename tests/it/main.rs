@@ -31,6 +31,7 @@ mod menu;
 mod money;
 mod moves;
 mod notices;
+mod ops;
 mod optimistic;
 mod orders;
 mod panel;
