@@ -186,7 +186,7 @@ impl Due {
     /// What a chore is done under, so that instances do not all do it at once; it is done without where none can be had. None where
     /// another instance is at it.
     fn lease(&self, job: &Job) -> Option<Lease> {
-        if job.every.is_zero() || job.thread == "measures" {
+        if job.every.is_zero() || job.thread != "jobs" {
             return Some(Lease::none());
         }
         let name = LeaseName::new(NOBODYS, format!("job:{}", job.name));

@@ -248,6 +248,11 @@ impl Metrics {
         text
     }
 
+    /// Notes how long somebody waited for a connection of the pool.
+    pub fn waited_for_connection(&self, took: Duration) {
+        self.pool_wait_seconds.observe(took.as_secs_f64());
+    }
+
     /// Notes for how long the oldest thing that is due for `work` has waited.
     pub fn lags(&self, work: &'static str, millis: i64) {
         self.lag_seconds.get_or_create(&WorkLabels { work }).set(millis as f64 / 1e3);

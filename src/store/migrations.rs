@@ -84,8 +84,9 @@ fn run_one(conn: &mut Conn, migration: &dyn Migration<Pg>) -> Result<(), Migrati
         log::warn!("Somebody keeps a table that {} is about; it is tried again", migration.name());
         std::thread::sleep(PAUSE);
     };
-    conn.batch_execute("RESET lock_timeout; RESET statement_timeout")?;
-    ran
+    let reset = conn.batch_execute("RESET lock_timeout; RESET statement_timeout");
+    ran?;
+    Ok(reset?)
 }
 
 #[derive(QueryableByName)]

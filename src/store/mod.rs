@@ -148,7 +148,7 @@ impl Store {
     fn checkout(&self, pool: &Pool<ConnectionManager<Conn>>) -> Result<Pooled, Unavailable> {
         let begun = Instant::now();
         let pooled = pool.get();
-        self.metrics.pool_wait_seconds.observe(begun.elapsed().as_secs_f64());
+        self.metrics.waited_for_connection(begun.elapsed());
         pooled.map_err(|error| {
             self.metrics.pool_timeouts.inc();
             Unavailable(error.to_string())
