@@ -1,4 +1,4 @@
-//! The commands that look at what is there: staff, audit, reconcile.
+//! The commands that look at what is there: staff, audit, reconcile, database-url.
 
 use std::fs;
 use std::io::Write;
@@ -106,6 +106,21 @@ fn existing(config: &Config, verb: &str, stop: &Stop) -> Result<(Database, Conn)
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     require_migrated(&mut conn)?;
     Ok((database, conn))
+}
+
+/// Prints where the database is, if it answers there.
+pub(crate) fn database_url(config: &Config) -> Result<ExitCode, Failure> {
+    let is_private = config.database.url.is_empty();
+    let url = match is_private {
+        true => Cluster::url_in(&options(config)).map_err(Failure::of)?,
+        false => config.database.url.expose().to_owned(),
+    };
+    store::connect(&url).map_err(|error| match is_private {
+        true => Failure("the private PostgreSQL does not run: it is there while `rowlock serve` is".to_owned()),
+        false => unreachable_database(error),
+    })?;
+    say!("{url}");
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn reconcile(config: &Config, wanted: &Reconcile, stop: &Stop) -> Result<ExitCode, Failure> {

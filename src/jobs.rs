@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::MerchantId;
 use crate::domain::order::OrderState;
+use crate::domain::payment::AlertKind;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
@@ -25,7 +26,7 @@ use crate::service::leases::{Lease, LeaseName, Leases, Owner};
 use crate::service::till::{Round, Till};
 use crate::store::moves::Overdue;
 use crate::store::{
-    Conn, QueryResult, Store, Tx, events, leases, moves, notices, outbox, payments, purge, refunds, settings,
+    Conn, QueryResult, Store, Tx, events, leases, measures, moves, notices, outbox, payments, purge, refunds, settings,
 };
 
 /// Rows a job looks at before it looks again.
@@ -35,7 +36,7 @@ const BATCH: i64 = 200;
 const NOBODYS: MerchantId = MerchantId(0);
 
 /// What jobs run in.
-const THREADS: [&str; 3] = ["payments", "refunds", "jobs"];
+const THREADS: [&str; 4] = ["payments", "refunds", "jobs", "measures"];
 
 /// Calls to gateways that an instance's timers make at the same time.
 const CALLS: usize = 8;
@@ -64,7 +65,11 @@ impl Jobs {
             till,
             leases,
             metrics,
+            clock: clock.clone(),
         });
+        for job in &JOBS {
+            drop(due.metrics.job_failures.get_or_create(&CodeLabels { code: job.name }));
+        }
         let interval = Duration::from_millis(config.jobs.interval_ms);
         let names: &[&str] = if interval.is_zero() { &[] } else { &THREADS };
         let threads = names.iter().map(|name| {
@@ -107,6 +112,7 @@ struct Due {
     till: Arc<Till>,
     leases: Arc<Leases>,
     metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
 /// What is done when its time has come.
@@ -138,7 +144,12 @@ const fn chore(name: &'static str, every: TimeDelta, work: Work) -> Job {
     Job { name, thread: "jobs", every, work }
 }
 
-const JOBS: [Job; 10] = [
+/// Looks now and then, in a thread of its own, and each instance for itself.
+const fn measure(name: &'static str, every: TimeDelta, work: Work) -> Job {
+    Job { name, thread: name, every, work }
+}
+
+const JOBS: [Job; 11] = [
     call("payments", Due::look_after_payments),
     call("refunds", Due::pursue_refunds),
     job("notices", Due::settle_notices),
@@ -149,6 +160,7 @@ const JOBS: [Job; 10] = [
     chore("purge_events", TimeDelta::minutes(10), Due::purge_events),
     chore("purge_notices", TimeDelta::minutes(10), Due::purge_notices),
     chore("purge_leases", TimeDelta::minutes(10), Due::purge_leases),
+    measure("measures", TimeDelta::seconds(10), Due::measure),
 ];
 
 impl Due {
@@ -174,7 +186,7 @@ impl Due {
     /// What a chore is done under, so that instances do not all do it at once; it is done without where none can be had. None where
     /// another instance is at it.
     fn lease(&self, job: &Job) -> Option<Lease> {
-        if job.every.is_zero() {
+        if job.every.is_zero() || job.thread != "jobs" {
             return Some(Lease::none());
         }
         let name = LeaseName::new(NOBODYS, format!("job:{}", job.name));
@@ -270,6 +282,29 @@ impl Due {
             }
         }
         Ok(done)
+    }
+
+    /// Tells the metrics what stands in the database. Nothing of it is done work.
+    fn measure(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let (lags, open, kept, skew) = self.store.read_any(|conn| {
+            let (asked, begun) = (self.clock.now(), Instant::now());
+            let there = measures::time(conn)?;
+            // It was read in the middle between asking and hearing of it.
+            let here = asked + begun.elapsed() / 2;
+            let (lags, open) = (measures::lags(conn, now)?, measures::open_alerts(conn)?);
+            Ok::<_, Error>((lags, open, measures::kept_notices(conn)?, there - here))
+        })?;
+        let of = |found: &[(String, i64)], name: &str| found.iter().find(|(found, _)| found == name).map_or(0, |f| f.1);
+        for work in measures::WORKS {
+            self.metrics.lags(work, of(&lags, work));
+        }
+        for kind in AlertKind::ALL {
+            let code = kind.name();
+            self.metrics.alerts_open.get_or_create(&CodeLabels { code }).set(of(&open, code));
+        }
+        self.metrics.notices_kept.set(kept);
+        self.metrics.measured(now, skew.num_microseconds().unwrap_or(i64::MAX));
+        Ok(0)
     }
 
     fn purge_notices(&self, now: DateTime<Utc>) -> Result<usize, Error> {

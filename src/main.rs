@@ -60,6 +60,7 @@ Examples:
   DATABASE_URL=postgres://rowlock@db/rowlock ROWLOCK_AUTH_TOKEN_SECRET=… rowlock serve
   rowlock staff --merchant 1 --login owner --role owner   The first owner of a restaurant of your own
   rowlock audit && echo consistent   Hold every promise against the database
+  pg_dump -Fc -f rowlock.dump \"$(rowlock database-url)\"   A backup, while it serves
   rowlock reconcile --date 2026-11-20 --merchant 1 --gateway wechat --bill FILE";
 
 #[derive(Subcommand)]
@@ -103,6 +104,10 @@ enum Command {
     ///
     /// Exits 0 when nothing differs, 1 when something does, 2 when the bill or the database could not be read. Changes nothing.
     Reconcile(commands::Reconcile),
+    /// Print the URL of the database, password and all: for pg_dump, psql and their kin.
+    ///
+    /// Without DATABASE_URL it is that of the private cluster, which is there while a service runs.
+    DatabaseUrl,
     /// Print the OpenAPI document.
     Openapi,
     /// Check the configuration and print it, without secrets.
@@ -154,6 +159,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Audit => commands::audit(&config, &stop),
         Command::Reconcile(wanted) => commands::reconcile(&config, wanted, &stop),
+        Command::DatabaseUrl => commands::database_url(&config),
         Command::CheckConfig | Command::Openapi => unreachable!("needs no database"),
     }
 }

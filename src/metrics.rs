@@ -1,7 +1,16 @@
-//! Every counter and histogram of the service, in the form Prometheus scrapes.
+//! Every counter, gauge and histogram of the service, in the form Prometheus scrapes.
+//!
+//! Names follow Prometheus: `rowlock_` first, the unit last, `_total` behind what only grows. Times are seconds, sizes bytes. What
+//! stands in the database is not known here: [`crate::jobs`] measures it every ten seconds, each instance for itself, so that one that is
+//! cut off shows by [`Metrics::measured`] growing old.
+
+mod process;
 
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -29,6 +38,20 @@ pub struct CodeLabels {
     pub code: &'static str,
 }
 
+/// A kind of work that is done in its time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WorkLabels {
+    /// The work.
+    pub work: &'static str,
+}
+
+/// Which build of the service it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BuildLabels {
+    /// Its version.
+    pub version: &'static str,
+}
+
 /// One call to a provider of payments or logins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GatewayLabels {
@@ -38,6 +61,12 @@ pub struct GatewayLabels {
     pub outcome: &'static str,
 }
 
+/// What is counted from the start, not from the first time on: a counter that appears with its first event has not grown, for
+/// Prometheus, and nobody is told of it.
+const PROBLEMS_FROM_ZERO: [&str; 6] =
+    ["internal", "unavailable", "outcome_unknown", "queue_full", "gateway_unavailable", "login_refused"];
+const RETRIES_FROM_ZERO: [&str; 5] = ["deadlock", "serialization", "lock_timeout", "connection_lost", "stale_plan"];
+
 /// The metrics, each under its field's name.
 pub struct Metrics {
     registry: Registry,
@@ -45,6 +74,8 @@ pub struct Metrics {
     pub http_requests: Family<RequestLabels, Counter>,
     /// Seconds from a request's head to its answer.
     pub http_seconds: Histogram,
+    /// Requests answered with a problem, by its code.
+    pub http_problems: Family<CodeLabels, Counter>,
     /// Orders placed.
     pub orders_placed: Counter,
     /// Placements answered with an order that stood already.
@@ -89,15 +120,33 @@ pub struct Metrics {
     pub leases: Family<CodeLabels, Counter>,
     /// Commands that Redis did not answer, or not well.
     pub redis_failures: Counter,
+    /// Seconds somebody waited for a connection of the pool.
+    pub pool_wait_seconds: Histogram,
+    /// Waits for a connection that were in vain: all were in use, or the database did not answer.
+    pub pool_timeouts: Counter,
+    /// Notices of money for payments that nobody knows, as last measured.
+    pub notices_kept: Gauge,
+    /// Alerts that nobody has resolved, by kind, as last measured.
+    pub alerts_open: Family<CodeLabels, Gauge>,
+    /// Seconds for which the oldest thing that is due has waited, by the work it is due for, as last measured.
+    pub lag_seconds: Family<WorkLabels, Seconds>,
+    /// Seconds by which the database's clock is ahead of this machine's, as last measured.
+    pub clock_skew_seconds: Seconds,
+    /// When the database was last measured, in seconds since 1970; 0 before the first time.
+    pub measured_timestamp_seconds: Seconds,
 }
+
+/// A gauge with a fraction.
+type Seconds = Gauge<f64, AtomicU64>;
 
 impl Default for Metrics {
     fn default() -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         let metrics = Self {
-            registry: Registry::with_prefix("rowlock"),
+            registry: Registry::default(),
             http_requests: Family::default(),
             http_seconds: seconds(),
+            http_problems: Family::default(),
             orders_placed: Counter::default(),
             orders_repeated: Counter::default(),
             orders_refused: Family::default(),
@@ -120,16 +169,35 @@ impl Default for Metrics {
             notices: Family::default(),
             leases: Family::default(),
             redis_failures: Counter::default(),
+            pool_wait_seconds: seconds(),
+            pool_timeouts: Counter::default(),
+            notices_kept: Gauge::default(),
+            alerts_open: Family::default(),
+            lag_seconds: Family::default(),
+            clock_skew_seconds: Seconds::default(),
+            measured_timestamp_seconds: Seconds::default(),
         };
+        for (family, codes) in [
+            (&metrics.http_problems, &PROBLEMS_FROM_ZERO[..]),
+            (&metrics.transaction_retries, &RETRIES_FROM_ZERO),
+            (&metrics.webhook_attempts, &["delivered", "failed", "parked"]),
+        ] {
+            codes.iter().for_each(|code| drop(family.get_or_create(&CodeLabels { code })));
+        }
         metrics.registered()
     }
 }
 
 impl Metrics {
     fn registered(mut self) -> Self {
-        let r = &mut self.registry;
+        process::register(&mut self.registry);
+        let r = self.registry.sub_registry_with_prefix("rowlock");
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        r.register("build_info", "1, for the version that runs", build);
         r.register("http_requests", "Requests answered", self.http_requests.clone());
         r.register_with_unit("http", "Time to answer a request", Unit::Seconds, self.http_seconds.clone());
+        r.register("http_problems", "Requests answered with a problem, by code", self.http_problems.clone());
         r.register("orders_placed", "Orders placed", self.orders_placed.clone());
         r.register("orders_repeated", "Placements answered with a standing order", self.orders_repeated.clone());
         r.register("orders_refused", "Placements refused, by code", self.orders_refused.clone());
@@ -157,6 +225,16 @@ impl Metrics {
         r.register("notices", "Notices of gateways, by outcome", self.notices.clone());
         r.register("leases", "Attempts at leases, by outcome, and leases lost", self.leases.clone());
         r.register("redis_failures", "Commands that Redis failed", self.redis_failures.clone());
+        let unit = || Unit::Seconds;
+        r.register_with_unit("pool_wait", "Time to get a connection", unit(), self.pool_wait_seconds.clone());
+        r.register("pool_timeouts", "Waits for a connection that were in vain", self.pool_timeouts.clone());
+        r.register("notices_kept", "Money for payments nobody knows", self.notices_kept.clone());
+        r.register("alerts_open", "Alerts that nobody has resolved, by kind", self.alerts_open.clone());
+        r.register_with_unit("lag", "How long the oldest that is due has waited", unit(), self.lag_seconds.clone());
+        let ahead = "How far the database's clock is ahead";
+        r.register_with_unit("clock_skew", ahead, unit(), self.clock_skew_seconds.clone());
+        let last = "When the database was last measured";
+        r.register_with_unit("measured_timestamp", last, unit(), self.measured_timestamp_seconds.clone());
         self
     }
 
@@ -168,6 +246,22 @@ impl Metrics {
             let _ = write!(text, "# {error}");
         }
         text
+    }
+
+    /// Notes how long somebody waited for a connection of the pool.
+    pub fn waited_for_connection(&self, took: Duration) {
+        self.pool_wait_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes for how long the oldest thing that is due for `work` has waited.
+    pub fn lags(&self, work: &'static str, millis: i64) {
+        self.lag_seconds.get_or_create(&WorkLabels { work }).set(millis as f64 / 1e3);
+    }
+
+    /// Notes that the database has been measured, and by how much its clock is ahead of this machine's.
+    pub fn measured(&self, now: DateTime<Utc>, skew_us: i64) {
+        self.clock_skew_seconds.set(skew_us as f64 / 1e6);
+        self.measured_timestamp_seconds.set(now.timestamp_millis() as f64 / 1e3);
     }
 
     /// Counts one answered request.

@@ -63,7 +63,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("f32", &[], "Money or Decimal"),
     (
         "f64",
-        &["src/metrics.rs", "src/placement/mod.rs", "src/gateway/client.rs"],
+        &["src/metrics.rs", "src/metrics/process.rs", "src/placement/mod.rs", "src/gateway/client.rs"],
         "Money or Decimal; floats are for metrics",
     ),
     ("web::block(", &["src/http/mod.rs"], "http::blocking"),

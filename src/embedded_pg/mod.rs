@@ -22,6 +22,8 @@ use self::programs::{Programs, words};
 const NAME: &str = "rowlock";
 /// Recovery after a crash may take long; a server that cannot start says so at once.
 const START_SECONDS: &str = "600";
+/// Reading an archive may take as long.
+const RECOVERY_MAX: Duration = Duration::from_secs(600);
 const STOP_SECONDS: &str = "60";
 /// How long the backends of a server that was killed may take to notice.
 const LINGER: Duration = Duration::from_secs(10);
@@ -88,7 +90,11 @@ impl Cluster {
             log::warn!("Stops a PostgreSQL that an earlier run left behind");
             cluster.stop()?;
         }
+        let goes_back = cluster.dir.join("recovery.signal").exists();
         cluster.up()?;
+        if goes_back {
+            cluster.until_recovered()?;
+        }
         cluster.programs.create_database(&cluster.socket_dir)?;
         Ok(cluster)
     }
@@ -174,6 +180,27 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Waits until a backup that was put in the cluster's place is recovered up to the moment that somebody has set: until then the server
+    /// answers, and takes nothing.
+    fn until_recovered(&self) -> Result<(), ClusterError> {
+        log::info!("PostgreSQL recovers a backup");
+        let begun = Instant::now();
+        while !self.programs.is_recovered(&self.socket_dir)? {
+            let log = self.dir.join("server.log");
+            if !self.is_alive() {
+                return Err(ClusterError::Failed(format!("PostgreSQL does not recover (see {})", log.display())));
+            }
+            if begun.elapsed() > RECOVERY_MAX {
+                let log = log.display();
+                return Err(ClusterError::Failed(format!(
+                    "PostgreSQL does not come to the end of its recovery (see {log})"
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
     }
 
     /// The URL of the cluster's database.

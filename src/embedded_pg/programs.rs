@@ -29,6 +29,9 @@ pub(super) struct Programs {
     pub(super) account: Option<User>,
 }
 
+/// How a client reaches the server; the folder of its socket follows.
+const CONNECTION: [&str; 5] = ["--username", NAME, "--port", "5432", "--host"];
+
 impl Programs {
     /// Looks for the programs: of the cluster's own major version where there is a cluster, of the newest otherwise.
     pub(super) fn find(bin_dir: &Path, version: Option<String>, account: Option<User>) -> Result<Self, ClusterError> {
@@ -102,17 +105,26 @@ impl Programs {
         fs::rename(&draft, dir).map_err(ClusterError::io("move into place", dir))
     }
 
+    /// What the server answers to a query, or nothing.
+    fn ask(&self, socket_dir: &Path, query: &str) -> Result<Vec<u8>, ClusterError> {
+        let mut psql = self.command("psql");
+        psql.args(["-X", "-A", "-t", "-d", "postgres", "-c", query]).args(CONNECTION).arg(socket_dir);
+        Ok(self.run("psql", &mut psql)?.stdout)
+    }
+
+    /// Whether the server has come to the end of its recovery, and can write.
+    pub(super) fn is_recovered(&self, socket_dir: &Path) -> Result<bool, ClusterError> {
+        Ok(self.ask(socket_dir, "SELECT pg_is_in_recovery()")?.starts_with(b"f"))
+    }
+
     /// Makes the database, if an earlier start has not.
     pub(super) fn create_database(&self, socket_dir: &Path) -> Result<(), ClusterError> {
-        let connection = ["--username", NAME, "--port", "5432", "--host"];
-        let mut psql = self.command("psql");
         let is_there = format!("SELECT 1 FROM pg_database WHERE datname = '{NAME}'");
-        psql.args(["-X", "-A", "-t", "-d", "postgres", "-c", &is_there]).args(connection).arg(socket_dir);
-        if self.run("psql", &mut psql)?.stdout.starts_with(b"1") {
+        if self.ask(socket_dir, &is_there)?.starts_with(b"1") {
             return Ok(());
         }
         let mut createdb = self.command("createdb");
-        createdb.args(["--maintenance-db", "postgres", NAME]).args(connection).arg(socket_dir);
+        createdb.args(["--maintenance-db", "postgres", NAME]).args(CONNECTION).arg(socket_dir);
         let made = self.run("createdb", &mut createdb)?;
         if made.status.success() {
             return Ok(());

@@ -16,6 +16,7 @@ use super::{AllowedMethods, problem};
 use crate::App;
 use crate::domain::Language;
 use crate::error::Error;
+use crate::metrics::CodeLabels;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -52,6 +53,9 @@ pub(super) async fn observe(
             }
         };
         report(error, &request_id);
+        if let Some(app) = response.request().app_data::<Data<App>>() {
+            app.metrics.http_problems.get_or_create(&CodeLabels { code: error.status_and_code().1 }).inc();
+        }
         let answer = problem::respond(error, language, &request_id);
         response = response.into_response(answer);
     }

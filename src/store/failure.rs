@@ -112,6 +112,11 @@ pub fn cause(error: &DbError) -> Option<Cause> {
     }
 }
 
+/// As [`cause`], where no more is left of an error than its words.
+pub(super) fn cause_in(words: &str) -> Option<Cause> {
+    cause_of(&DatabaseErrorKind::Unknown, &words.to_owned())
+}
+
 /// The keys at which a transaction meets one that did the same and was faster: the next attempt finds what it did.
 const TWINS: [&str; 3] = ["orders_idempotency_key", "orders_cart_key", "payments_transaction_key"];
 

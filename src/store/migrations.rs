@@ -1,18 +1,34 @@
 //! The migrations, embedded in the binary.
+//!
+//! Contract: they run while a service serves. A migration in a transaction waits for a table for [`LOCK_TIMEOUT`] at most and is then
+//! tried again, because all who come after it wait behind it; and it has [`STATEMENT_TIMEOUT`] for its work, because nobody uses the
+//! table meanwhile. One that runs outside a transaction (an index that is built concurrently) keeps nobody from anything, and takes as
+//! long as it takes. What fails leaves nothing half done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::Conn;
+use super::{Cause, Conn, failure};
 
 /// Every migration in `migrations/`.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Key of the advisory lock that two starting instances meet at. Any number that is nobody else's.
 const LOCK: i64 = 0x526f_774c_6f63_6b21;
+
+/// Shorter than the service itself waits for a lock, so that those who wait behind a migration get theirs in the same attempt.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// A second's outage is a bad one, and a migration that needs more than this does not belong into a transaction.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts those who waited behind the first have their turn.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a migration is tried in all, whoever keeps its table: a long report, say, or a backup.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 type MigrationError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,10 +62,31 @@ define_sql_function! {
 fn run_pending(conn: &mut Conn) -> Result<Vec<String>, MigrationError> {
     let mut ran = Vec::new();
     for migration in conn.pending_migrations(MIGRATIONS)? {
-        conn.run_migration(&migration)?;
+        run_one(conn, &*migration)?;
         ran.push(migration.name().to_string());
     }
     Ok(ran)
+}
+
+fn run_one(conn: &mut Conn, migration: &dyn Migration<Pg>) -> Result<(), MigrationError> {
+    if !migration.metadata().run_in_transaction() {
+        return conn.run_migration(migration).map(drop);
+    }
+    let (lock, statement) = (LOCK_TIMEOUT.as_millis(), STATEMENT_TIMEOUT.as_millis());
+    conn.batch_execute(&format!("SET lock_timeout = {lock}; SET statement_timeout = {statement}"))?;
+    let begun = Instant::now();
+    let ran = loop {
+        let Err(error) = conn.run_migration(migration) else { break Ok(()) };
+        let passes = matches!(failure::cause_in(&error.to_string()), Some(Cause::LockTimeout | Cause::Deadlock));
+        if !passes || begun.elapsed() >= PATIENCE {
+            break Err(error);
+        }
+        log::warn!("Somebody keeps a table that {} is about; it is tried again", migration.name());
+        std::thread::sleep(PAUSE);
+    };
+    let reset = conn.batch_execute("RESET lock_timeout; RESET statement_timeout");
+    ran?;
+    Ok(reset?)
 }
 
 #[derive(QueryableByName)]
@@ -70,12 +107,12 @@ pub fn pending(conn: &mut Conn) -> Result<usize, MigrationError> {
     } else {
         diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(conn)?
     };
-    let all = MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS)?;
+    let all = MigrationSource::<Pg>::migrations(&MIGRATIONS)?;
     let is_applied = |version: String| applied.iter().any(|applied| applied.version == version);
     Ok(all.iter().filter(|migration| !is_applied(migration.name().version().to_string())).count())
 }
 
 /// How many migrations there are.
 pub fn count() -> usize {
-    MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS).map_or(0, |all| all.len())
+    MigrationSource::<Pg>::migrations(&MIGRATIONS).map_or(0, |all| all.len())
 }

@@ -17,6 +17,7 @@ pub mod events;
 pub mod leases;
 pub mod ledger;
 pub mod listen;
+pub mod measures;
 pub mod menu;
 pub mod merchants;
 pub mod migrations;
@@ -42,7 +43,7 @@ mod rows;
 mod schema;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::Connection;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -144,6 +145,16 @@ impl Store {
         &self.pool
     }
 
+    fn checkout(&self, pool: &Pool<ConnectionManager<Conn>>) -> Result<Pooled, Unavailable> {
+        let begun = Instant::now();
+        let pooled = pool.get();
+        self.metrics.waited_for_connection(begun.elapsed());
+        pooled.map_err(|error| {
+            self.metrics.pool_timeouts.inc();
+            Unavailable(error.to_string())
+        })
+    }
+
     /// Runs `work` with a connection, outside any transaction.
     ///
     /// # Errors
@@ -153,7 +164,7 @@ impl Store {
         merchant: MerchantId,
         work: impl FnOnce(&mut Conn) -> Result<T, E>,
     ) -> Result<T, E> {
-        work(&mut *checkout(self.pool_for(merchant))?)
+        work(&mut *self.checkout(self.pool_for(merchant))?)
     }
 
     /// Reads with a connection that belongs to no merchant: health, and the next merchant's id.
@@ -161,7 +172,7 @@ impl Store {
     /// # Errors
     /// As [`Store::read`].
     pub fn read_any<T, E: From<Unavailable>>(&self, work: impl FnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E> {
-        work(&mut *checkout(&self.pool)?)
+        work(&mut *self.checkout(&self.pool)?)
     }
 
     /// Runs `work` in one transaction for one merchant: all of it is committed, or nothing.
@@ -179,7 +190,7 @@ impl Store {
     ) -> Result<T, E> {
         self.repeated(merchant, || {
             let (result, has_told) =
-                transaction(&mut *checkout(self.pool_for(merchant))?, Begin::Plain, merchant, &mut work);
+                transaction(&mut *self.checkout(self.pool_for(merchant))?, Begin::Plain, merchant, &mut work);
             self.committed(merchant, has_told);
             result
         })
@@ -288,10 +299,6 @@ fn transaction<T, E: Retryable>(
         Err(error) if cause(&error) == Some(Cause::ConnectionLost) => (Err(E::from(CommitUnknown)), has_told),
         Err(error) => (Err(error.into()), false),
     }
-}
-
-fn checkout(pool: &Pool<ConnectionManager<Conn>>) -> Result<Pooled, Unavailable> {
-    pool.get().map_err(|error| Unavailable(error.to_string()))
 }
 
 /// The URL, and how long to wait for a server that has gone without a word, where it does not say: libpq would wait for as

@@ -13,7 +13,7 @@ use rowlock::store::audit::CHECKS;
 use serde_json::{Value, json};
 
 use crate::clients::Answer;
-use crate::harness::{TestDatabase, number, open_temp_dir, order};
+use crate::harness::{TestDatabase, connect, number, open_temp_dir, order};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -167,6 +167,8 @@ async fn it_serves_stops_and_keeps_its_data() {
     assert!(audit.status.success() && String::from_utf8_lossy(&audit.stdout).contains(&clean), "{audit:?}");
     let second = run(&folder.0, &["serve"], &[("ROWLOCK_HTTP_PORT", &free_port().to_string())]);
     assert!(sentence(&second).starts_with("another rowlock is using "), "{second:?}");
+    let url = String::from_utf8(run(&folder.0, &["database-url"], &[]).stdout).unwrap();
+    assert_eq!(number(&mut connect(url.trim()), "SELECT count(*) AS value FROM orders"), 1);
     let seeded = run(&folder.0, &["seed", "--goods", "1234"], &[]);
     assert_eq!(String::from_utf8_lossy(&seeded.stdout), "added merchant 2\n");
 
@@ -339,6 +341,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
             "cannot reach the database: database.url is malformed",
         ),
         (&["audit"], &[], "there is no cluster in data: nothing to audit"),
+        (&["database-url"], &[], "the private PostgreSQL does not run: it is there while `rowlock serve` is"),
         (&["serve"], &[("ROWLOCK_DATA_DIR", "/proc/rowlock")], "cannot make /proc/rowlock: "),
     ];
     for (arguments, variables, expected) in cases {
@@ -366,6 +369,7 @@ fn commands_explain_themselves() {
         "staff",
         "audit",
         "reconcile",
+        "database-url",
         "openapi",
         "check-config",
         "DATABASE_URL",

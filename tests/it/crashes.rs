@@ -19,19 +19,29 @@ const CLIENTS: usize = 24;
 const KEYS: usize = 20;
 
 /// What the clients know.
-struct Clients {
+pub(crate) struct Clients {
     http: reqwest::Client,
     token: String,
-    url: RefCell<String>,
+    pub(crate) url: RefCell<String>,
     /// The orders that were answered, by key.
-    placed: RefCell<BTreeMap<String, String>>,
+    pub(crate) placed: RefCell<BTreeMap<String, String>>,
     /// Requests that were answered 503, or not at all.
-    unknown: Cell<usize>,
+    pub(crate) unknown: Cell<usize>,
 }
 
 impl Clients {
+    pub(crate) async fn of(service: &Service) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            token: service.token().await,
+            url: RefCell::new(service.url.clone()),
+            placed: RefCell::default(),
+            unknown: Cell::new(0),
+        }
+    }
+
     /// Sends an order until it is answered.
-    async fn place(&self, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn place(&self, key: &str, body: &Value) -> Answer {
         let begun = Instant::now();
         loop {
             let request = self.http.post(format!("{}/orders", self.url.borrow())).bearer_auth(&self.token);
@@ -59,11 +69,11 @@ impl Clients {
         }
     }
 
-    fn answered(&self) -> usize {
+    pub(crate) fn answered(&self) -> usize {
         self.placed.borrow().len()
     }
 
-    async fn until_answered(&self, count: usize) {
+    pub(crate) async fn until_answered(&self, count: usize) {
         let begun = Instant::now();
         while self.answered() < count {
             assert!(begun.elapsed() < Duration::from_secs(60), "{} orders are answered", self.answered());
@@ -85,13 +95,7 @@ async fn what_was_answered_outlives_kill_9_under_load() {
     let variables =
         [("ROWLOCK_HTTP_CUSTOMER_REQUESTS_PER_SECOND", "100000"), ("ROWLOCK_HTTP_CUSTOMER_REQUESTS_BURST", "100000")];
     let mut service = Service::start(&folder.0, &variables);
-    let clients = Clients {
-        http: reqwest::Client::new(),
-        token: service.token().await,
-        url: RefCell::new(service.url.clone()),
-        placed: RefCell::default(),
-        unknown: Cell::new(0),
-    };
+    let clients = Clients::of(&service).await;
     let data_dir = folder.0.join("data");
     let database = Cluster::url_in(&Options { data_dir, user: "postgres".into(), ..Options::default() }).unwrap();
 
