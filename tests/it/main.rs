@@ -19,6 +19,7 @@ mod audit;
 mod board;
 mod cart;
 mod command;
+mod complaints;
 mod concurrency;
 mod crashes;
 mod events;
