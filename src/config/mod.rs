@@ -9,7 +9,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
 pub use self::sections::*;
@@ -23,9 +24,15 @@ const PREFIX: &str = "ROWLOCK_";
 pub struct ConfigError(String);
 
 /// A value that is never shown.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
+
+/// By hand, for a complaint about what is no text would repeat it.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("it must be a text, in quotes"))
+    }
+}
 
 impl Secret {
     /// The value, for the one place that needs it.
@@ -359,6 +366,7 @@ mod tests {
                 None,
                 "orders.lines_max times orders.count_max is above 900000",
             ),
+            ("[auth]\ntoken_secret = 1234567890", None, "auth.token_secret is not valid: it must be a text, in quotes"),
             ("", Some(("ROWLOCK_AUTH_TOKEN_SECRET", "short")), "auth.token_secret has fewer than 32 bytes"),
             (
                 "[log]\nfilter = \"rowlock=loud\"",

@@ -40,6 +40,9 @@ pub struct Opening<'a> {
     dir: &'a Path,
 }
 
+/// No key is as short: one of 1024 bits, in the shortest of its forms, has 600 characters of base64 and more.
+const FILE_NAME_MAX: usize = 500;
+
 impl Opening<'_> {
     /// The credentials, as the gateway knows them.
     ///
@@ -56,10 +59,14 @@ impl Opening<'_> {
     /// A PEM text: what is given, or the file that it names, seen from the folder of the credentials.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence that names the key, and never what may be its value.
     pub fn pem(&self, key: &str, text_or_file: &str) -> Result<String, String> {
         if text_or_file.contains("-----BEGIN") {
             return Ok(text_or_file.to_owned());
+        }
+        // Providers hand out keys as bare base64, which is no name of a file, and must not be told in a complaint that there is none.
+        if text_or_file.len() > FILE_NAME_MAX {
+            return Err(format!("{key}: it is neither the name of a file nor PEM, which begins with -----BEGIN"));
         }
         let path = self.dir.join(text_or_file);
         fs::read_to_string(&path).map_err(|error| format!("{key}: cannot read {}: {error}", path.display()))

@@ -35,6 +35,9 @@ struct Claims {
     aud: String,
     iat: i64,
     exp: i64,
+    /// Never ours; but whoever else may sign with the secret means it.
+    #[serde(default, skip_serializing)]
+    nbf: Option<i64>,
     /// Of staff: their account's `tokens_from`, in microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<i64>,
@@ -110,6 +113,7 @@ impl Tokens {
             aud: audience.name().to_owned(),
             iat: now.timestamp(),
             exp: expires_at.timestamp(),
+            nbf: None,
             from: tokens_from.map(|from| from.timestamp_micros()),
         };
         let token = encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
@@ -124,9 +128,12 @@ impl Tokens {
     pub fn verify(&self, audience: Audience, token: &str, now: DateTime<Utc>) -> Result<Token, Error> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[audience.name()]);
-        // Expiry is held against our own clock, which tests have in hand.
+        // Times are held against our own clock, which tests have in hand.
         validation.validate_exp = false;
         let data = decode::<Claims>(token, &self.decoding, &validation).map_err(|_| Error::Unauthenticated)?;
+        if data.claims.nbf.is_some_and(|from| from > now.timestamp()) {
+            return Err(Error::Unauthenticated);
+        }
         if data.claims.exp <= now.timestamp() {
             return Err(Error::TokenExpired);
         }

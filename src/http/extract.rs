@@ -266,7 +266,7 @@ pub(super) fn query_config() -> web::QueryConfig {
 
 /// A line that a customer typed: trimmed, from one to `chars_max` characters, none of them a control character.
 pub(super) fn line(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
-    typed(field, value, 1..=chars_max, char::is_control)
+    typed(field, value, 1..=chars_max, |c| c.is_control() || ['\u{2028}', '\u{2029}'].contains(&c))
 }
 
 /// The address of something on the web, of at most 500 characters. It names no user: whoever is shown it would learn the password.
@@ -308,7 +308,7 @@ fn typed(
 
 /// Characters that show nothing, or turn what follows around. The joiners of emoji are none of them.
 fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+    matches!(c, '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// A whole number within bounds.

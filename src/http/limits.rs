@@ -80,7 +80,7 @@ impl RateLimits {
     /// [`Error::TooManyRequests`] beyond `http.staff_logins_per_minute` from one address, ten times as many from all.
     pub fn staff_login(&self, merchant: MerchantId, login: &str, address: Option<IpAddr>) -> Result<(), Error> {
         self.staff_logins
-            .check_key(&(merchant, login.to_owned(), address))
+            .check_key(&(merchant, login.to_owned(), address.map(network)))
             .and_then(|()| self.all_staff_logins.check_key(&(merchant, login.to_owned())))
             .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
     }
@@ -91,7 +91,7 @@ impl RateLimits {
     /// [`Error::TooManyRequests`] beyond `http.logins_per_minute`.
     pub fn login(&self, address: IpAddr) -> Result<(), Error> {
         self.logins
-            .check_key(&address)
+            .check_key(&network(address))
             .map_err(|until| Error::TooManyRequests { retry_after: until.wait_time_from(self.clock.now()) })
     }
 
@@ -112,12 +112,80 @@ impl RateLimits {
         actix_web::rt::spawn(async move {
             loop {
                 actix_web::rt::time::sleep(Duration::from_secs(60)).await;
-                app.limits.customers.retain_recent();
-                app.limits.staff.retain_recent();
-                app.limits.logins.retain_recent();
-                app.limits.staff_logins.retain_recent();
-                app.limits.all_staff_logins.retain_recent();
+                app.limits.forget_idle();
             }
         });
+    }
+
+    fn forget_idle(&self) {
+        self.customers.retain_recent();
+        self.staff.retain_recent();
+        self.logins.retain_recent();
+        self.staff_logins.retain_recent();
+        self.all_staff_logins.retain_recent();
+    }
+}
+
+/// Whom an address belongs to: a subscriber has 2⁶⁴ of version 6, and could come from another one each time.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn limits(variables: &[(&str, &str)]) -> RateLimits {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        RateLimits::new(&Config::from_parts("", variables).expect("valid").http)
+    }
+
+    #[test]
+    fn a_subscriber_has_one_budget() {
+        let limits = limits(&[("ROWLOCK_HTTP_LOGINS_PER_MINUTE", "2")]);
+        let log_in = |address: &str| limits.login(address.parse().expect("an address")).is_ok();
+        assert!(log_in("2001:db8:1:1::1") && log_in("2001:db8:1:1:ffff::2") && !log_in("2001:db8:1:1::3"));
+        assert!(log_in("2001:db8:1:2::1"), "a neighbour");
+        assert!(log_in("192.0.2.1") && log_in("::ffff:192.0.2.1") && !log_in("192.0.2.1"));
+        assert!(log_in("192.0.2.2"));
+    }
+
+    #[test]
+    fn what_has_filled_up_again_is_forgotten() {
+        let often = [
+            "CUSTOMER_REQUESTS_PER_SECOND",
+            "STAFF_REQUESTS_PER_SECOND",
+            "LOGINS_PER_MINUTE",
+            "STAFF_LOGINS_PER_MINUTE",
+        ]
+        .map(|key| format!("ROWLOCK_HTTP_{key}"));
+        let often: Vec<(&str, &str)> = often.iter().map(|name| (name.as_str(), "100000")).collect();
+        let limits = limits(&often);
+        for number in 0..1000_u32 {
+            let (merchant, id) = (MerchantId(number.into()), Uuid::from_u128(number.into()));
+            limits.customer(merchant, CustomerId(id)).expect("the first");
+            limits.staff(merchant, StaffId(id)).expect("the first");
+            limits.login(IpAddr::V4(number.into())).expect("the first");
+            limits.staff_login(merchant, "owner", None).expect("the first");
+        }
+        let kept = || {
+            [
+                limits.customers.len(),
+                limits.staff.len(),
+                limits.logins.len(),
+                limits.staff_logins.len(),
+                limits.all_staff_logins.len(),
+            ]
+        };
+        assert_eq!(kept(), [1000; 5]);
+        std::thread::sleep(Duration::from_millis(100));
+        limits.forget_idle();
+        assert_eq!(kept(), [0; 5]);
     }
 }

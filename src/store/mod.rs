@@ -319,15 +319,24 @@ fn with_timeouts(url: &str) -> String {
 /// # Errors
 /// [`Unavailable`] with the server's words.
 pub fn connect(url: &str) -> Result<Conn, Unavailable> {
+    let malformed =
+        || Unavailable("database.url is malformed: percent-encode what is special in user and password".to_owned());
+    if is_password_cut(url) {
+        return Err(malformed());
+    }
     Conn::establish(&with_timeouts(url)).map_err(|error| {
         let words = error.to_string().trim().replace('\n', " ");
         // libpq repeats the part of a URL that it could not read, which may be the password.
-        if words.starts_with("invalid ") || words.contains("URI") {
-            Unavailable("database.url is malformed: percent-encode what is special in user and password".to_owned())
-        } else {
-            Unavailable(words)
-        }
+        if words.starts_with("invalid ") || words.contains("URI") { malformed() } else { Unavailable(words) }
     })
+}
+
+/// Whether a password ends before it should, for it is not percent-encoded. What is left of it would be taken for the host or the port,
+/// and told to whoever reads that the host is not there.
+fn is_password_cut(url: &str) -> bool {
+    let before_host = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
+    // After a question mark stand parameters, and an @ in them is one.
+    before_host.is_some_and(|user| user.contains('@') || (user.contains('/') && !user.contains('?')))
 }
 
 /// The order in which kinds of rows are locked: a transaction only ever moves on to a greater one.
@@ -443,6 +452,25 @@ impl<T> SortedIds<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_password_is_told_nobody() {
+        for url in [
+            "postgres://me:hun@ter2@db.invalid/x",
+            "postgres://me:12/hunter2@db.invalid/x",
+            "postgres://me:hunter2%@db/x",
+        ] {
+            let Err(Unavailable(words)) = connect(url) else { panic!("{url}") };
+            assert_eq!(
+                words, "database.url is malformed: percent-encode what is special in user and password",
+                "{url}"
+            );
+        }
+        for url in ["postgres://me:hunter%402@db/x", "postgres:///x?host=/run", "postgres://db/x?application_name=a@b"]
+        {
+            assert!(!is_password_cut(url), "{url}");
+        }
+    }
 
     #[test]
     fn sorted_ids_are_sorted_and_single() {

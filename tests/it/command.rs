@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -64,6 +65,8 @@ fn free_port() -> u16 {
 pub(crate) struct Service {
     child: Child,
     pub(crate) url: String,
+    /// All that it has said on standard error.
+    said: Arc<Mutex<String>>,
 }
 
 impl Service {
@@ -87,8 +90,16 @@ impl Service {
                 break;
             }
         }
-        std::thread::spawn(move || lines.for_each(drop));
-        (Self { child, url: format!("http://127.0.0.1:{port}/v1/merchants/1") }, seen)
+        let said = Arc::new(Mutex::new(seen.join("\n") + "\n"));
+        let all = Arc::clone(&said);
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| all.lock().unwrap().push_str(&format!("{line}\n")));
+        });
+        (Self { child, url: format!("http://127.0.0.1:{port}/v1/merchants/1"), said }, seen)
+    }
+
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

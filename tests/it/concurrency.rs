@@ -1,6 +1,6 @@
 //! Many at once: nothing is oversold, nothing deadlocks, one key stays one order, and only who must waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -62,23 +62,6 @@ async fn what_fits_is_sold_and_no_more() {
     for instance in [&app, &other] {
         assert!(!instance.get("/metrics").await.text.contains("code=\"deadlock\""), "goods are locked in order");
     }
-}
-
-#[actix_web::test]
-async fn one_key_fifty_times_at_once_is_one_order() {
-    let app = TestApp::start();
-    let other = app.beside(Setup::default());
-    let alice = app.customer("alice").await;
-    let elsewhere = alice.at(&other);
-    let body = order(&[(1, 100)]);
-    let answers =
-        join_all((0..50).map(|number| if number % 2 == 0 { &alice } else { &elsewhere }.place("key", &body))).await;
-    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
-    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 49, "{statuses:?}");
-    let texts: BTreeSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
-    assert_eq!(texts.len(), 1);
-    assert_eq!((app.count("orders"), app.stock(1)), (1, 0));
 }
 
 /// The twin of an order that takes the last units, begun at another instance before that order is committed. It must look for its key when it

@@ -1,15 +1,13 @@
-//! What holds for every route: tokens, limits, ids, languages, problems, the document.
+//! What holds for every route: limits, ids, languages, problems, the document.
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::clients::Answer;
-use crate::harness::{Setup, TestApp, cluster, connect, noon, order};
+use crate::harness::{Setup, TestApp, cluster, connect, order};
 
 #[actix_web::test]
 async fn a_customer_is_the_same_at_every_login() {
@@ -35,49 +33,6 @@ async fn fifty_first_logins_at_once_make_one_customer() {
     let logins = (0..50).map(|_| app.customer("alice"));
     futures_util::future::join_all(logins).await;
     assert_eq!(app.count("customers"), 1);
-}
-
-#[actix_web::test]
-async fn only_our_own_unexpired_tokens_are_taken() {
-    let app = TestApp::start();
-    let alice = app.customer("alice").await;
-    let claims = json!({
-        "sub": "00000000-0000-0000-0000-000000000001", "merchant": 1, "aud": "rowlock/customer",
-        "iat": noon().timestamp(), "exp": noon().timestamp() + 60,
-    });
-    let sign = |claims: &Value, algorithm, secret: &[u8]| {
-        encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).unwrap()
-    };
-    let mut staff = claims.clone();
-    staff["aud"] = json!("rowlock/staff");
-    let mut eternal = claims.clone();
-    eternal.as_object_mut().unwrap().remove("exp");
-    let own = &alice.token;
-    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.".to_owned() + own.split('.').nth(1).unwrap() + ".";
-    for (name, token, status) in [
-        ("own", own.clone(), 200),
-        ("signed like ours", sign(&claims, Algorithm::HS256, &[7; 32]), 200),
-        ("another secret", sign(&claims, Algorithm::HS256, &[8; 32]), 401),
-        ("another algorithm", sign(&claims, Algorithm::HS512, &[7; 32]), 401),
-        ("no algorithm", none, 401),
-        ("another audience", sign(&staff, Algorithm::HS256, &[7; 32]), 401),
-        ("no expiry", sign(&eternal, Algorithm::HS256, &[7; 32]), 401),
-        ("cut off", own[..own.len() - 1].to_owned(), 401),
-        ("nonsense", "x".into(), 401),
-    ] {
-        let answer = Answer::of(app.request(Method::GET, "/v1/merchants/1/orders").bearer_auth(token)).await;
-        assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.text);
-    }
-    for header in ["", "Bearer", "Basic YTpi", &format!("Token {own}")] {
-        let request = app.request(Method::GET, "/v1/merchants/1/orders").header("Authorization", header);
-        assert_eq!(Answer::of(request).await.refusal(), (401, "unauthenticated".into()), "{header}");
-    }
-    let twice = app.request(Method::GET, "/v1/merchants/1/orders").bearer_auth(own).bearer_auth(own);
-    assert_eq!(Answer::of(twice).await.refusal(), (401, "unauthenticated".into()));
-    let elsewhere = Answer::of(app.request(Method::GET, "/v1/merchants/2/orders").bearer_auth(own)).await;
-    assert_eq!(elsewhere.refusal(), (403, "wrong_merchant".into()));
-    app.clock.advance(TimeDelta::hours(168));
-    assert_eq!(alice.get("/orders").await.refusal(), (401, "token_expired".into()));
 }
 
 #[actix_web::test]

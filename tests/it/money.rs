@@ -22,7 +22,7 @@ pub(crate) fn pay(app: &TestApp, order: &str, amount: &str, transaction: &str) -
 }
 
 /// Gives a customer of shop 1 points.
-fn give_points(app: &TestApp, customer: uuid::Uuid, points: i64) {
+pub(crate) fn give_points(app: &TestApp, customer: uuid::Uuid, points: i64) {
     app.execute(&format!(
         "INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
              VALUES (1, '{customer}', 'points', '{customer}', {points}, '2026-01-01Z');
@@ -31,7 +31,7 @@ fn give_points(app: &TestApp, customer: uuid::Uuid, points: i64) {
     ));
 }
 
-fn balance(app: &TestApp, kind: &str) -> i64 {
+pub(crate) fn balance(app: &TestApp, kind: &str) -> i64 {
     let sql = format!("SELECT coalesce(sum(balance), 0)::bigint AS value FROM accounts WHERE kind = '{kind}'");
     number(&mut app.conn(), &sql)
 }

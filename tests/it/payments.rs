@@ -11,15 +11,15 @@ use crate::harness::{Setup, TestApp, number, order, words};
 use crate::moves::id;
 
 /// An order of shop 1, and an attempt to pay it.
-struct Attempt {
-    order: String,
-    payment: String,
+pub(crate) struct Attempt {
+    pub(crate) order: String,
+    pub(crate) payment: String,
     /// The payment's number at the gateway.
-    number: String,
+    pub(crate) number: String,
 }
 
 /// Places an order of 20 yuan and begins to pay it.
-async fn attempt(alice: &Customer<'_>, key: &str) -> Attempt {
+pub(crate) async fn attempt(alice: &Customer<'_>, key: &str) -> Attempt {
     let order = id(&alice.place(key, &order(&[(1, 2)])).await.json());
     let started = alice.post(&format!("/orders/{order}/payments"), &json!({})).await;
     assert_eq!(started.status, StatusCode::OK, "{started:?}");
@@ -27,17 +27,17 @@ async fn attempt(alice: &Customer<'_>, key: &str) -> Attempt {
     Attempt { order, number: payment.replace('-', ""), payment }
 }
 
-async fn press(app: &TestApp, number: &str, button: &str) -> Answer {
+pub(crate) async fn press(app: &TestApp, number: &str, button: &str) -> Answer {
     Answer::of(app.request(Method::POST, &format!("/sandbox/v1/payments/{number}/{button}"))).await
 }
 
-async fn switch(app: &TestApp, switches: Value) {
+pub(crate) async fn switch(app: &TestApp, switches: Value) {
     let answer = Answer::of(app.request(Method::PUT, "/sandbox/v1/switches").json(&switches)).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 
 /// Runs the timers until `sql` selects `value`, for ten seconds at most: notices come when they come.
-async fn until(app: &TestApp, sql: &str, value: &str) {
+pub(crate) async fn until(app: &TestApp, sql: &str, value: &str) {
     let mut found = Vec::new();
     for _ in 0..200 {
         found = words(&mut app.conn(), sql);
@@ -49,23 +49,23 @@ async fn until(app: &TestApp, sql: &str, value: &str) {
     panic!("{sql}: {found:?} instead of {value}");
 }
 
-fn state(of: &Attempt) -> String {
+pub(crate) fn state(of: &Attempt) -> String {
     format!("SELECT state AS value FROM orders WHERE id = '{}'", of.order)
 }
 
 /// Lets time pass, and the timers run.
-async fn pass(app: &TestApp, time: TimeDelta) {
+pub(crate) async fn pass(app: &TestApp, time: TimeDelta) {
     app.clock.advance(time);
     let inner = app.app.clone();
     actix_web::rt::task::spawn_blocking(move || inner.jobs.run(inner.clock.now())).await.unwrap();
 }
 
-fn payments(app: &TestApp) -> Vec<String> {
+pub(crate) fn payments(app: &TestApp) -> Vec<String> {
     words(&mut app.conn(), "SELECT state || ' ' || amount AS value FROM payments ORDER BY created_at, settled_at, id")
 }
 
 /// Runs the timers until nothing is on its way back any more: accepted is not done.
-async fn let_refunds_end(app: &TestApp) {
+pub(crate) async fn let_refunds_end(app: &TestApp) {
     for _ in 0..9 {
         pass(app, TimeDelta::minutes(1)).await;
         if app.count("refunds WHERE state IN ('due', 'submitted')") == 0 {
@@ -75,7 +75,7 @@ async fn let_refunds_end(app: &TestApp) {
     panic!("{:?}", words(&mut app.conn(), "SELECT state || ': ' || coalesce(trouble, '') AS value FROM refunds"));
 }
 
-fn refunds(app: &TestApp) -> Vec<String> {
+pub(crate) fn refunds(app: &TestApp) -> Vec<String> {
     words(
         &mut app.conn(),
         "SELECT state || ' ' || amount || ' ' || reason AS value FROM refunds ORDER BY created_at, id",

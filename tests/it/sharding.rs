@@ -156,7 +156,7 @@ async fn moves_touch_their_merchants_partition_only() {
 }
 
 /// The statements that the server logged for one database.
-fn logged(database: &str) -> Vec<String> {
+pub(crate) fn logged(database: &str) -> Vec<String> {
     let log = fs::read_to_string(cluster().cluster.dir().join("server.log")).unwrap();
     let prefix = format!("{database} LOG:  ");
     log.split("\n")
@@ -166,6 +166,16 @@ fn logged(database: &str) -> Vec<String> {
         .collect()
 }
 
+/// The statements of transactions: without the settings of new connections, and without what threads tell each other.
+pub(crate) fn work(statements: &[String]) -> Vec<String> {
+    let is_apart = |statement: &str| {
+        statement.starts_with("SET ")
+            || ["SELECT", "SELECT 1"].contains(&statement)
+            || ["pg_notify", "LISTEN"].iter().any(|word| statement.contains(word))
+    };
+    statements.iter().filter(|statement| !is_apart(statement)).cloned().collect()
+}
+
 #[actix_web::test]
 async fn every_statement_of_an_order_names_its_merchant_and_their_number_is_constant() {
     let database = TestDatabase::clone_of("template");
@@ -173,15 +183,7 @@ async fn every_statement_of_an_order_names_its_merchant_and_their_number_is_cons
     let name = database.name.clone();
     let app = TestApp::with(Setup { database: Some(Arc::new(database)), ..Setup::default() });
     let alice = app.customer_id("alice").await;
-    let logged_since = |before: usize| -> Vec<String> {
-        // The settings of new connections are no part of the transaction, nor is what other threads tell each other.
-        let is_apart = |statement: &str| {
-            statement.starts_with("SET ")
-                || ["SELECT", "SELECT 1"].contains(&statement)
-                || ["pg_notify", "LISTEN"].iter().any(|word| statement.contains(word))
-        };
-        logged(&name)[before..].iter().filter(|statement| !is_apart(statement)).cloned().collect()
-    };
+    let logged_since = |before: usize| work(&logged(&name)[before..]);
     let place = |orders: &[(&str, &[(i64, i64)])]| {
         let before = logged(&name).len();
         let group: Vec<_> = orders.iter().map(|(key, lines)| placement(alice, key, lines)).collect();

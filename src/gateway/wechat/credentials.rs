@@ -238,6 +238,9 @@ mod tests {
         assert_eq!(neither, Err(sentence.to_owned()));
         let error = open(&[("private_key", "'nowhere.pem'")], "https://shop.example").expect_err("no file");
         assert!(error.starts_with("private_key: cannot read "), "{error}");
+        let bare = format!("'{}'", "MIIEvQIBADAN/BgkqhkiG9w0BAQEFAASC".repeat(20));
+        let sentence = "private_key: it is neither the name of a file nor PEM, which begins with -----BEGIN";
+        assert_eq!(open(&[("private_key", &bare)], "https://shop.example"), Err(sentence.to_owned()));
         let error = open(&[("colour", "'red'")], "https://shop.example").expect_err("unknown");
         assert!(error.starts_with("colour: unknown field"), "{error}");
     }
