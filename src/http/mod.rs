@@ -8,6 +8,7 @@ pub mod limits;
 
 mod admin;
 mod cart;
+mod connections;
 mod document;
 mod extract;
 mod observe;
@@ -24,12 +25,11 @@ mod view;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::time::Duration;
 
+use actix_web::App as ActixApp;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App as ActixApp, HttpServer};
 use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -163,9 +163,10 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
         0 => std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
         workers => workers,
     };
-    let shutdown_seconds = app.config.http.shutdown_seconds;
+    let (http, placement) = (app.config.http.clone(), app.config.placement.lanes_max);
+    let others = app.config.database.pool_size as usize + app.config.redis.pool_size as usize + placement;
     app.limits.forget_idle_customers(&app);
-    let server = HttpServer::new(move || {
+    let factory = move || {
         let (actix, _) = ActixApp::new()
             .into_utoipa_app()
             .app_data(app.clone())
@@ -185,14 +186,8 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
             .service(web::redirect("/docs", "/docs/"))
             .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document.clone()))
             .wrap(from_fn(observe::observe))
-    });
-    let server = server
-        .workers(workers)
-        .shutdown_timeout(shutdown_seconds)
-        .client_request_timeout(Duration::from_secs(10))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+    };
+    connections::serve(factory, listener, &http, workers, others)
 }
 
 /// Runs work that blocks on the pool of threads made for it. The only call of `web::block`.
