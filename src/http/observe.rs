@@ -124,6 +124,8 @@ fn of_actix(response: &ServiceResponse) -> Error {
 fn report(error: &Error, request_id: &str) {
     match error.status_and_code().0 {
         500 => log::error!(request_id:%; "{error}"),
+        // Thousands of times a second where it is true: a line each would cost more than the refusal, and the metrics count them.
+        503 if matches!(error, Error::QueueFull) => {}
         503 => log::warn!(request_id:%; "{error}"),
         _ => {}
     }
