@@ -94,12 +94,13 @@ fn connections(wanted: usize, others: usize) -> usize {
 /// How many descriptors this process may have open: what its limit may be raised to by itself. The lower one that it starts with is
 /// for programs that call `select`.
 fn descriptors() -> usize {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        // A system may have a lower bound of its own than what it says is the limit.
-        let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-        Ok(if raised.is_ok() { hard } else { soft })
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, hard)| {
+        // macOS says that there is no limit, and grants no more than this.
+        let wanted = [hard, hard.min(10_240)];
+        let granted = wanted.into_iter().find(|limit| setrlimit(Resource::RLIMIT_NOFILE, *limit, hard).is_ok());
+        granted.unwrap_or(soft)
     });
-    raised.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    raised.map_or(1_024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// A stream that ends when nothing could be written to it for too long.
