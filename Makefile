@@ -5,11 +5,12 @@
 # make prove kill, stop and cut everything under load, and count what was lost: a million operations, HOURS=8 for longer, SEED=7 for one seed
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
+# make fuzz strangers who have read the OpenAPI document, made up by schemathesis: SEED=7 to repeat a run, EXAMPLES=200 for more of each
 
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: run panel test test-panel prove check bench dependencies tools
+.PHONY: run panel test test-panel prove check fuzz bench dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself. A panel that cannot be built keeps nobody from taking orders.
 run: dependencies
@@ -49,6 +50,11 @@ check:
 bench:
 	@scripts/dependencies bench
 	@cargo bench --bench placement
+
+fuzz:
+	@scripts/dependencies fuzz
+	@cargo build
+	@scripts/fuzz
 
 # PostgreSQL and libpq, by the system's package manager.
 dependencies:

@@ -48,7 +48,10 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("utoipa", &["http"]),
     ("prometheus_client", &["metrics"]),
     ("jsonwebtoken", &["http"]),
-    ("nix", &["embedded_pg"]),
+    ("actix_http", &["http"]),
+    ("actix_server", &["http"]),
+    ("actix_service", &["http"]),
+    ("nix", &["embedded_pg", "http"]),
     ("redis", &["redis_store"]),
     ("csv", &["http", "gateway"]),
     // What providers send, and what spreadsheets save.

@@ -151,11 +151,13 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bounds: [(&str, u64, u64, u64); 52] = [
+        let bounds: [(&str, u64, u64, u64); 54] = [
             ("http.port", self.http.port.into(), 1, 65_535),
             ("http.workers", self.http.workers as u64, 0, 64),
             ("http.body_bytes_max", self.http.body_bytes_max as u64, 1_024, 1_048_576),
             ("http.shutdown_seconds", self.http.shutdown_seconds, 1, 300),
+            ("http.silence_seconds", self.http.silence_seconds, 1, 3_600),
+            ("http.connections_max", self.http.connections_max as u64, 16, 1_000_000),
             ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
             ("http.customer_requests_burst", self.http.customer_requests_burst.into(), 1, 100_000),
             ("jobs.interval_ms", self.jobs.interval_ms, 0, 60_000),
@@ -232,6 +234,12 @@ impl Config {
         if !url.is_empty() && (!["http://", "https://"].into_iter().any(|it| url.starts_with(it)) || url.ends_with('/'))
         {
             let sentence = "gateways.public_url is not http:// or https://, a name, and no slash at the end";
+            return Err(ConfigError(sentence.to_owned()));
+        }
+        let answers_ms = [self.placement.answer_timeout_ms, self.events.keep_alive_ms];
+        if answers_ms.into_iter().any(|answer_ms| answer_ms >= self.http.silence_seconds * 1_000) {
+            let sentence =
+                "http.silence_seconds must be longer than placement.answer_timeout_ms and events.keep_alive_ms";
             return Err(ConfigError(sentence.to_owned()));
         }
         if self.database.lock_timeout_ms >= self.database.statement_timeout_ms {

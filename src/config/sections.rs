@@ -17,6 +17,8 @@ pub struct Http {
     pub workers: usize,
     pub body_bytes_max: usize,
     pub shutdown_seconds: u64,
+    pub silence_seconds: u64,
+    pub connections_max: usize,
     pub customer_requests_per_second: u32,
     pub customer_requests_burst: u32,
     pub logins_per_minute: u32,

@@ -88,7 +88,7 @@ impl From<Shown> for CartView {
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = CartView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = CartView)),
 )]
 #[get("/v1/merchants/{m}/cart")]
 pub(super) async fn show_cart(app: Data<App>, who: Customer) -> Result<HttpResponse, Error> {
@@ -121,8 +121,8 @@ struct PutLine {
     request_body = PutLine,
     responses(
         (status = 200, body = CartView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`unknown_goods`, `not_on_sale` for goods new to the cart, `cart_full`, `invalid_field`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`not_on_sale` for goods new to the cart, `cart_full`"),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`unknown_goods`, `invalid_field`"),
     ),
 )]
 #[put("/v1/merchants/{m}/cart/lines/{goods_id}")]
@@ -155,8 +155,7 @@ struct AmendLine {
     request_body = AmendLine,
     responses(
         (status = 200, body = CartView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`not_found`: it is not in the cart; `invalid_field`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 404, body = ProblemView, content_type = PROBLEM, description = "`not_found`: it is not in the cart"),
     ),
 )]
 #[patch("/v1/merchants/{m}/cart/lines/{goods_id}")]
@@ -176,7 +175,7 @@ pub(super) async fn amend_line(
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("goods_id" = i64, Path, description = "The goods")),
-    responses((status = 200, body = CartView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = CartView)),
 )]
 #[delete("/v1/merchants/{m}/cart/lines/{goods_id}")]
 pub(super) async fn remove_line(app: Data<App>, who: Customer, path: Path<LinePath>) -> Result<HttpResponse, Error> {
@@ -201,8 +200,7 @@ struct Selection {
     request_body = Selection,
     responses(
         (status = 200, body = CartView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`unknown_goods`: not in the cart; `invalid_field`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`unknown_goods`: not in the cart; `invalid_field`"),
     ),
 )]
 #[put("/v1/merchants/{m}/cart/selection")]
@@ -225,7 +223,7 @@ pub(super) async fn select(app: Data<App>, who: Customer, body: Body<Selection>)
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = CartView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = CartView)),
 )]
 #[delete("/v1/merchants/{m}/cart")]
 pub(super) async fn clear_cart(app: Data<App>, who: Customer) -> Result<HttpResponse, Error> {

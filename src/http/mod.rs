@@ -8,6 +8,8 @@ pub mod limits;
 
 mod admin;
 mod cart;
+mod connections;
+mod document;
 mod extract;
 mod observe;
 mod ops;
@@ -23,19 +25,17 @@ mod view;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::time::Duration;
 
+use actix_web::App as ActixApp;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App as ActixApp, HttpServer};
-use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::SwaggerUi;
 
+pub use self::document::openapi;
 use crate::App;
 use crate::config::LoginProvider;
 use crate::domain::MerchantId;
@@ -131,37 +131,6 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(ops::metrics);
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Rowlock",
-        description = "Order placement for restaurants and small merchants. Amounts are decimal strings in yuan (CNY), times are RFC 3339. \
-            Errors are `application/problem+json` with a stable `code`.",
-    ),
-    tags(
-        (name = "customers", description = "What a mini-program calls for a customer"),
-        (name = "staff", description = "What the restaurant's panel calls for its staff"),
-        (name = "gateways", description = "What payment gateways call"),
-        (name = "operations", description = "What an operator's machines call"),
-    ),
-)]
-struct Head;
-
-/// The OpenAPI document of the route table.
-pub fn openapi() -> Document {
-    let (_, document) = ActixApp::new().into_utoipa_app().openapi(head()).configure(routes).split_for_parts();
-    document
-}
-
-fn head() -> Document {
-    let mut document = Head::openapi();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme("customer", SecurityScheme::Http(bearer.clone()));
-    components.add_security_scheme("staff", SecurityScheme::Http(bearer));
-    document
-}
-
 /// The methods of each path, as an `Allow` header lists them.
 struct AllowedMethods(HashMap<String, String>);
 
@@ -188,17 +157,18 @@ impl AllowedMethods {
 /// # Errors
 /// When the listener cannot be used.
 pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
-    let allowed = Data::new(AllowedMethods::of(&openapi()));
+    let document = openapi();
+    let allowed = Data::new(AllowedMethods::of(&document));
     let workers = match app.config.http.workers {
         0 => std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
         workers => workers,
     };
-    let shutdown_seconds = app.config.http.shutdown_seconds;
+    let (http, placement) = (app.config.http.clone(), app.config.placement.lanes_max);
+    let others = app.config.database.pool_size as usize + app.config.redis.pool_size as usize + placement;
     app.limits.forget_idle_customers(&app);
-    let server = HttpServer::new(move || {
-        let (actix, document) = ActixApp::new()
+    let factory = move || {
+        let (actix, _) = ActixApp::new()
             .into_utoipa_app()
-            .openapi(head())
             .app_data(app.clone())
             .app_data(allowed.clone())
             .app_data(web::PayloadConfig::new(app.config.http.body_bytes_max))
@@ -214,16 +184,10 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
                 panel::mount(config, app.config.login.provider == LoginProvider::Sandbox);
             })
             .service(web::redirect("/docs", "/docs/"))
-            .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document))
+            .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document.clone()))
             .wrap(from_fn(observe::observe))
-    });
-    let server = server
-        .workers(workers)
-        .shutdown_timeout(shutdown_seconds)
-        .client_request_timeout(Duration::from_secs(10))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+    };
+    connections::serve(factory, listener, &http, workers, others)
 }
 
 /// Runs work that blocks on the pool of threads made for it. The only call of `web::block`.

@@ -1,15 +1,17 @@
 //! What every request passes through: it gets an id, a language, a line in the log, a place in the metrics; and every
 //! error, ours or actix's, becomes a problem.
 
+use std::convert::Infallible;
 use std::time::Instant;
 
 use actix_web::HttpMessage;
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody, SizedStream};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AcceptLanguage, Header, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use futures_util::stream;
 use uuid::Uuid;
 
 use super::{AllowedMethods, problem};
@@ -59,6 +61,7 @@ pub(super) async fn observe(
         let answer = problem::respond(error, language, &request_id);
         response = response.into_response(answer);
     }
+    let mut response = response.map_body(|_, body| in_slices(body));
     let echoed = HeaderValue::from_str(&request_id).expect("a request id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, echoed);
 
@@ -76,6 +79,21 @@ pub(super) async fn observe(
         "{method} {} {status}", request.path()
     );
     Ok(response)
+}
+
+/// What is handed to actix at a time of a body that is larger. It copies what it is handed before it looks whether any of it can be sent,
+/// and so for each request that came in one go: a few clients who ask and do not read would have it hold all of that.
+const SLICE_BYTES: usize = 32 * 1024;
+
+fn in_slices(body: BoxBody) -> BoxBody {
+    let bytes = match body.try_into_bytes() {
+        Ok(bytes) if bytes.len() > SLICE_BYTES => bytes,
+        Ok(bytes) => return BoxBody::new(bytes),
+        Err(stream) => return stream,
+    };
+    let length = bytes.len();
+    let slices = (0..length).step_by(SLICE_BYTES).map(move |at| bytes.slice(at..length.min(at + SLICE_BYTES)));
+    BoxBody::new(SizedStream::new(length as u64, stream::iter(slices.map(Ok::<_, Infallible>))))
 }
 
 /// The client's own id where it is fit to be repeated in a header and a log, a fresh one otherwise.
@@ -128,6 +146,8 @@ fn of_actix(response: &ServiceResponse) -> Error {
 fn report(error: &Error, request_id: &str) {
     match error.status_and_code().0 {
         500 => log::error!(request_id:%; "{error}"),
+        // Thousands of times a second where it is true: a line each would cost more than the refusal, and the metrics count them.
+        503 if matches!(error, Error::QueueFull) => {}
         503 => log::warn!(request_id:%; "{error}"),
         _ => {}
     }

@@ -185,7 +185,6 @@ struct StartPayment {
     responses(
         (status = 200, body = StartedView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move` with the `state` the order is in, `payment_time_over`, `payment_in_progress`, `payment_refused`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`gateway_unavailable`: repeat it"),
     ),
 )]
@@ -218,7 +217,7 @@ struct PaymentsView {
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
-    responses((status = 200, body = PaymentsView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = PaymentsView)),
 )]
 #[get("/v1/merchants/{m}/orders/{id}/payments")]
 pub(super) async fn list_payments(
@@ -251,7 +250,6 @@ struct PaymentPath {
         ("payment" = Uuid, Path, description = "The payment")),
     responses(
         (status = 200, body = PaymentView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`gateway_unavailable`: repeat it"),
     ),
 )]
@@ -279,8 +277,11 @@ struct NoticePath {
     params(("m" = i64, Path, description = "The merchant"), ("gateway" = String, Path, description = "`wechat`, `alipay` or `sandbox`")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "As the gateway signs it"),
     responses(
-        (status = 200, description = "It was taken, now or before; to Alipay, `success`, and `fail` where it was not. WeChat Pay gets 204"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "No such gateway; or, in the gateway's form, that it cannot be verified"),
+        (status = 200, content((String = "text/plain"), (serde_json::Value = "application/json")),
+            description = "It was taken, now or before. To Alipay `success`, and `fail` where it was not"),
+        (status = 204, description = "It was taken, now or before: to WeChat Pay"),
+        (status = 400, content((ProblemView = "application/problem+json"), (String = "text/plain")), description = "Nobody says such things: to `cash`"),
+        (status = 401, body = serde_json::Value, content_type = "application/json", description = "It cannot be verified"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "Send it again"),
     ),
 )]

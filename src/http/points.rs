@@ -8,7 +8,6 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::extract::{Customer, named};
-use super::problem::{PROBLEM, ProblemView};
 use super::view::names;
 use super::{page, read};
 use crate::App;
@@ -84,8 +83,6 @@ struct PointsQuery {
     params(("m" = i64, Path, description = "The merchant"), PointsQuery),
     responses(
         (status = 200, body = PointsPage),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/merchants/{m}/points")]

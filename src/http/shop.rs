@@ -47,8 +47,8 @@ struct Session {
     request_body = LogIn,
     responses(
         (status = 201, body = Session),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`login_refused`, `not_found`, `too_many_requests`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 401, body = ProblemView, content_type = PROBLEM, description = "`login_refused`"),
+        (status = 429, body = ProblemView, content_type = PROBLEM, description = "`too_many_requests`"),
     ),
 )]
 #[post("/v1/merchants/{m}/sessions")]
@@ -156,7 +156,7 @@ struct GoodsView {
 #[utoipa::path(
     tag = "customers",
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = Menu), (status = 404, body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = Menu), (status = 404, body = ProblemView, content_type = PROBLEM)),
 )]
 #[get("/v1/merchants/{m}/menu")]
 pub(super) async fn menu(app: Data<App>, merchant: Merchant) -> Result<HttpResponse, Error> {
@@ -253,7 +253,7 @@ fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = AddressList), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = AddressList)),
 )]
 #[get("/v1/merchants/{m}/addresses")]
 pub(super) async fn list_addresses(app: Data<App>, who: Customer) -> Result<HttpResponse, Error> {
@@ -267,7 +267,7 @@ pub(super) async fn list_addresses(app: Data<App>, who: Customer) -> Result<Http
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
     request_body = AddressFields,
-    responses((status = 201, body = AddressView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 201, body = AddressView)),
 )]
 #[post("/v1/merchants/{m}/addresses")]
 pub(super) async fn add_address(
@@ -290,7 +290,7 @@ pub(super) async fn add_address(
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The address")),
     request_body = AddressFields,
-    responses((status = 200, body = AddressView), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = AddressView)),
 )]
 #[put("/v1/merchants/{m}/addresses/{id}")]
 pub(super) async fn change_address(
@@ -310,7 +310,7 @@ pub(super) async fn change_address(
     tag = "customers",
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The address")),
-    responses((status = 204), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 204)),
 )]
 #[delete("/v1/merchants/{m}/addresses/{id}")]
 pub(super) async fn remove_address(

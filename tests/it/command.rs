@@ -76,8 +76,19 @@ impl Service {
 
     /// As [`Service::start`], with what it logged until it was up.
     pub(crate) fn start_logged(folder: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
+        Self::run(rowlock(folder, &["serve"], variables))
+    }
+
+    /// As [`Service::start`], from a shell that has run `limits` before: `ulimit -n 256`.
+    pub(crate) fn start_limited(folder: &Path, variables: &[(&str, &str)], limits: &str) -> (Self, Vec<String>) {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limits}; exec \"$0\" serve"), env!("CARGO_BIN_EXE_rowlock")]);
+        command.current_dir(folder).env_remove("DATABASE_URL").env_remove("REDIS_URL").envs(variables.iter().copied());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> (Self, Vec<String>) {
         let port = free_port().to_string();
-        let mut command = rowlock(folder, &["serve"], variables);
         command.env("ROWLOCK_HTTP_PORT", &port).env("ROWLOCK_HTTP_SHUTDOWN_SECONDS", "10").stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -102,6 +113,14 @@ impl Service {
         self.said.lock().unwrap().clone()
     }
 
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://").split('/').next().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
@@ -122,7 +141,7 @@ impl Service {
         Answer::of(request).await.json()["token"].as_str().unwrap().to_owned()
     }
 
-    async fn place(&self, token: &str, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn place(&self, token: &str, key: &str, body: &Value) -> Answer {
         let request = reqwest::Client::new().post(format!("{}/orders", self.url)).bearer_auth(token);
         Answer::of(request.header("Idempotency-Key", key).json(body)).await
     }

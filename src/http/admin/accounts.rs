@@ -74,8 +74,6 @@ struct AccountsQuery {
     params(("m" = i64, Path, description = "The merchant"), AccountsQuery),
     responses(
         (status = 200, body = AccountList),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/accounts")]
@@ -119,8 +117,7 @@ struct AddAccount {
     request_body = AddAccount,
     responses(
         (status = 201, body = AccountView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`name_taken`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`name_taken`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/accounts")]
@@ -195,8 +192,6 @@ struct AccountPath {
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The account"), EntriesQuery),
     responses(
         (status = 200, body = AccountPage),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/accounts/{id}")]
@@ -260,8 +255,8 @@ fn answer(entry: Once<EntryRow>) -> HttpResponse {
     request_body = CorrectBy,
     responses(
         (status = 201, body = EntryView), (status = 200, body = EntryView, description = "It was made before, under this key"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`balance_too_low`, `idempotency_key_reused`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`balance_too_low`"),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `invalid_field`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/accounts/{id}/entries")]
@@ -300,8 +295,8 @@ struct CustomerAccountPath {
     request_body = CorrectBy,
     responses(
         (status = 201, body = EntryView), (status = 200, body = EntryView, description = "It was made before, under this key"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`balance_too_low`, `idempotency_key_reused`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`balance_too_low`"),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `invalid_field`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/customers/{id}/accounts/{kind}/entries")]

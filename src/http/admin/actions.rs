@@ -12,7 +12,6 @@ use crate::App;
 use crate::domain::StaffId;
 use crate::error::Error;
 use crate::http::extract::line;
-use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{ReadActions, Staff};
 use crate::http::{page, read};
 use crate::store::staff::{self, ActionRow, Trail};
@@ -71,8 +70,6 @@ struct ActionsQuery {
     params(("m" = i64, Path, description = "The merchant"), ActionsQuery),
     responses(
         (status = 200, body = ActionPage),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/actions")]

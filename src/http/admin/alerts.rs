@@ -79,8 +79,6 @@ struct AlertsQuery {
     params(("m" = i64, Path, description = "The merchant"), AlertsQuery),
     responses(
         (status = 200, body = AlertPage),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/alerts")]
@@ -107,8 +105,6 @@ pub(in crate::http) async fn list_alerts(
     responses(
         (status = 200, body = AlertView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`already_resolved`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/alerts/{id}/resolve")]

@@ -72,8 +72,6 @@ struct AddCategory {
     request_body = AddCategory,
     responses(
         (status = 201, body = StaffCategory),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/categories")]
@@ -106,8 +104,6 @@ struct ChangeCategory {
     request_body = ChangeCategory,
     responses(
         (status = 200, body = StaffCategory),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[patch("/v1/admin/merchants/{m}/categories/{id}")]
@@ -139,8 +135,7 @@ pub(in crate::http) async fn change_category(
     params(("m" = i64, Path, description = "The merchant"), ("id" = i64, Path, description = "The category")),
     responses(
         (status = 204),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`not_empty`: products stand in it"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`not_empty`: products stand in it"),
     ),
 )]
 #[delete("/v1/admin/merchants/{m}/categories/{id}")]
@@ -164,8 +159,6 @@ pub(in crate::http) async fn remove_category(
     request_body = NewOrder,
     responses(
         (status = 204),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[put("/v1/admin/merchants/{m}/categories/order")]
@@ -189,8 +182,6 @@ pub(in crate::http) async fn order_categories(
     request_body = NewOrder,
     responses(
         (status = 204),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[put("/v1/admin/merchants/{m}/categories/{id}/products/order")]
@@ -228,8 +219,6 @@ struct AddProduct {
     request_body = AddProduct,
     responses(
         (status = 201, body = StaffProduct),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/products")]
@@ -273,8 +262,6 @@ struct ChangeProduct {
     request_body = ChangeProduct,
     responses(
         (status = 200, body = StaffProduct),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[patch("/v1/admin/merchants/{m}/products/{id}")]
@@ -313,8 +300,7 @@ pub(in crate::http) async fn change_product(
     params(("m" = i64, Path, description = "The merchant"), ("id" = i64, Path, description = "The product")),
     responses(
         (status = 204),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`not_empty`: it has goods; take them off sale instead"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`not_empty`: it has goods; take them off sale instead"),
     ),
 )]
 #[delete("/v1/admin/merchants/{m}/products/{id}")]

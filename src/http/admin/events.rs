@@ -84,7 +84,7 @@ struct EventPage {
     security(("staff" = [])),
     extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), EventQuery),
-    responses((status = 200, body = EventPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = EventPage)),
 )]
 #[get("/v1/admin/merchants/{m}/events/page")]
 pub(in crate::http) async fn list_events(
@@ -133,7 +133,6 @@ struct StreamQuery {
     ),
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`too_many_streams`, `unavailable`"),
     ),
 )]

@@ -51,8 +51,7 @@ const HEAD: [&str; 18] = [
     params(("m" = i64, Path, description = "The merchant"), OrdersQuery),
     responses(
         (status = 200, body = String, content_type = "text/csv"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`export_too_large`: choose fewer days"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`export_too_large`: choose fewer days"),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/orders/export")]

@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::http::admin::categories::{MenuPath, NewOrder, position};
 use crate::http::admin::menu::StaffGoods;
 use crate::http::extract::{Body, named, nullable, number};
-use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, EditMenu, Staff, act};
 use crate::http::view::{NameFields, amount, names, optional_amount};
 use crate::service;
@@ -133,8 +132,6 @@ impl AddGoods {
     request_body = AddGoods,
     responses(
         (status = 201, body = StaffGoods),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/goods")]
@@ -183,8 +180,6 @@ struct ChangeGoods {
     request_body = ChangeGoods,
     responses(
         (status = 200, body = StaffGoods),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[patch("/v1/admin/merchants/{m}/goods/{id}")]
@@ -233,8 +228,6 @@ pub(in crate::http) async fn change_goods(
     request_body = NewOrder,
     responses(
         (status = 204),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[put("/v1/admin/merchants/{m}/products/{id}/goods/order")]

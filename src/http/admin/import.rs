@@ -34,8 +34,6 @@ use crate::store::menu;
     params(("m" = i64, Path, description = "The merchant")),
     responses(
         (status = 200, body = String, content_type = "text/csv"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/menu/export")]
@@ -186,8 +184,6 @@ fn told(outcome: &Outcome) -> Value {
         (status = 200, body = MenuImport, description = "What would happen, or what has happened"),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`menu_changed`: something else would happen than was expected"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`bad_sheet`, with the `errors`; nothing was changed"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/menu/import")]

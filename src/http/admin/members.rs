@@ -67,8 +67,6 @@ struct MemberList {
     params(("m" = i64, Path, description = "The merchant")),
     responses(
         (status = 200, body = MemberList),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/staff")]
@@ -97,8 +95,6 @@ struct StaffNameList {
     params(("m" = i64, Path, description = "The merchant")),
     responses(
         (status = 200, body = StaffNameList),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/staff/names")]
@@ -132,8 +128,7 @@ const ROLES: &str = "owner, manager, cashier, kitchen";
     request_body = AddMember,
     responses(
         (status = 201, body = MemberView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`login_taken`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`login_taken`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/staff")]
@@ -183,8 +178,7 @@ struct MemberPath {
     request_body = ChangeMember,
     responses(
         (status = 200, body = MemberView),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`last_owner`: nobody would be left to look after the staff"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`last_owner`: nobody would be left to look after the staff"),
     ),
 )]
 #[patch("/v1/admin/merchants/{m}/staff/{id}")]

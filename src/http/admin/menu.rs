@@ -13,7 +13,6 @@ use crate::domain::menu::{Category, Goods, Product};
 use crate::domain::money::Money;
 use crate::domain::placement::{Grant, GrantTo};
 use crate::error::Error;
-use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{ReadMenu, Staff};
 use crate::http::view::{Text, amount};
@@ -131,8 +130,6 @@ impl From<Goods> for StaffGoods {
     params(("m" = i64, Path, description = "The merchant")),
     responses(
         (status = 200, body = StaffMenu),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/menu")]

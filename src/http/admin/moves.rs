@@ -68,8 +68,6 @@ struct AcceptOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/accept")]
@@ -108,8 +106,6 @@ struct RejectOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/reject")]
@@ -141,8 +137,6 @@ macro_rules! plain_move {
             responses(
                 (status = 200, body = OrderView),
                 (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect`"),
-                (status = "4XX", body = ProblemView, content_type = PROBLEM),
-                (status = 503, body = ProblemView, content_type = PROBLEM),
             ),
         )]
         #[post($path)]
@@ -205,8 +199,6 @@ struct DelayOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/delay")]
@@ -258,8 +250,6 @@ struct CancelOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, `refund_too_large`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/cancel")]
@@ -300,8 +290,6 @@ struct RefundOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, `refund_too_large` with what is `left`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/refunds")]

@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::http::extract::{OrderPath, line};
 use crate::http::observe::AboutOrder;
 use crate::http::payments::{PaymentView, RefundView};
-use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{ReadOrders, Staff};
 use crate::http::view::{EventView, OrderView};
@@ -119,7 +118,7 @@ struct OrdersPage {
     security(("staff" = [])),
     extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), OrdersQuery),
-    responses((status = 200, body = OrdersPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = OrdersPage)),
 )]
 #[get("/v1/admin/merchants/{m}/orders")]
 pub(in crate::http) async fn list_orders(
@@ -168,7 +167,7 @@ struct WholeOrder {
     security(("staff" = [])),
     extensions(("x-permission" = json!("read_orders"))),
     params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
-    responses((status = 200, body = WholeOrder), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = WholeOrder)),
 )]
 #[get("/v1/admin/merchants/{m}/orders/{id}")]
 pub(in crate::http) async fn show_order(

@@ -23,8 +23,6 @@ use crate::service;
     responses(
         (status = 200, body = RefundView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`refund_goes_on`, with the `state` it is in"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/refunds/{id}/retry")]
@@ -49,8 +47,6 @@ pub(in crate::http) async fn retry_refund(
     responses(
         (status = 200, body = PaymentView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`payment_in_progress`: it is not stuck"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/payments/{id}/give-up")]

@@ -71,8 +71,8 @@ impl StaffSession {
     request_body = StaffLogIn,
     responses(
         (status = 201, body = StaffSession),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`login_refused`, `too_many_requests`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 401, body = ProblemView, content_type = PROBLEM, description = "`login_refused`"),
+        (status = 429, body = ProblemView, content_type = PROBLEM, description = "`too_many_requests`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/sessions")]
@@ -147,7 +147,7 @@ fn permissions() -> Array {
     security(("staff" = [])),
     extensions(("x-permission" = json!(null))),
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = Me), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = Me)),
 )]
 #[get("/v1/admin/merchants/{m}/me")]
 pub(in crate::http) async fn me(app: Data<App>, who: Staff<Anything>) -> Result<HttpResponse, Error> {
@@ -173,8 +173,7 @@ pub(in crate::http) async fn me(app: Data<App>, who: Staff<Anything>) -> Result<
     request_body = ChangePassword,
     responses(
         (status = 200, body = StaffSession),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`invalid_field` also when the old one is wrong, `too_many_requests`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`invalid_field`, also when the old one is wrong"),
     ),
 )]
 #[put("/v1/admin/merchants/{m}/me/password")]

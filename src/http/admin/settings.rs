@@ -126,8 +126,6 @@ impl From<Changed> for Settings {
     params(("m" = i64, Path, description = "The merchant")),
     responses(
         (status = 200, body = Settings),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/settings")]
@@ -345,8 +343,6 @@ impl Change {
     request_body = ChangeSettings,
     responses(
         (status = 200, body = Settings),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[patch("/v1/admin/merchants/{m}/settings")]
@@ -379,8 +375,7 @@ struct WebhookSecret {
     params(("m" = i64, Path, description = "The merchant")),
     responses(
         (status = 201, body = WebhookSecret),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`not_found`: there is no webhook"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 404, body = ProblemView, content_type = PROBLEM, description = "`not_found`: there is no webhook"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/settings/webhook-secret")]

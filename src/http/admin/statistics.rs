@@ -10,7 +10,6 @@ use super::days::checked_days;
 use crate::App;
 use crate::domain::money::Money;
 use crate::error::Error;
-use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{ReadStatistics, Staff};
 use crate::http::view::{Text, amount, optional_amount};
@@ -139,7 +138,7 @@ struct Statistics {
     security(("staff" = [])),
     extensions(("x-permission" = json!("read_statistics"))),
     params(("m" = i64, Path, description = "The merchant"), DaysQuery),
-    responses((status = 200, body = Statistics), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = Statistics)),
 )]
 #[get("/v1/admin/merchants/{m}/statistics")]
 pub(in crate::http) async fn show_statistics(

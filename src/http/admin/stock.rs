@@ -110,8 +110,8 @@ struct MovesQuery {
     request_body = MoveStockBy,
     responses(
         (status = 201, body = MoveView), (status = 200, body = MoveView, description = "It was made before, under this key"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM, description = "`stock_too_low`, `idempotency_key_reused`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`stock_too_low`"),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `invalid_field`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/goods/{id}/stock-moves")]
@@ -143,8 +143,6 @@ pub(in crate::http) async fn move_stock(
     params(("m" = i64, Path, description = "The merchant"), ("id" = i64, Path, description = "The goods"), MovesQuery),
     responses(
         (status = 200, body = StockMovePage),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[get("/v1/admin/merchants/{m}/goods/{id}/stock-moves")]
@@ -174,8 +172,6 @@ pub(in crate::http) async fn list_stock_moves(
     params(("m" = i64, Path, description = "The merchant"), ("id" = i64, Path, description = "The goods")),
     responses(
         (status = 200, body = StaffGoods),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[put("/v1/admin/merchants/{m}/goods/{id}/sold-out")]
@@ -206,8 +202,6 @@ struct LiftQuery {
     params(("m" = i64, Path, description = "The merchant"), ("id" = i64, Path, description = "The goods"), LiftQuery),
     responses(
         (status = 200, body = StaffGoods),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[delete("/v1/admin/merchants/{m}/goods/{id}/sold-out")]

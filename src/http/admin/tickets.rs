@@ -44,8 +44,6 @@ impl From<Ticket> for TicketView {
     responses(
         (status = 201, body = TicketView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`: the order is not paid"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/tickets")]

@@ -75,7 +75,7 @@ struct DeliveryPage {
     security(("staff" = [])),
     extensions(("x-permission" = json!("edit_settings"))),
     params(("m" = i64, Path, description = "The merchant"), DeliveryQuery),
-    responses((status = 200, body = DeliveryPage), (status = "4XX", body = ProblemView, content_type = PROBLEM), (status = 503, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = DeliveryPage)),
 )]
 #[get("/v1/admin/merchants/{m}/webhook-deliveries")]
 pub(in crate::http) async fn list_deliveries(
@@ -127,8 +127,6 @@ struct Retried {
     responses(
         (status = 200, body = Retried),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`already_delivered`"),
-        (status = "4XX", body = ProblemView, content_type = PROBLEM),
-        (status = 503, body = ProblemView, content_type = PROBLEM),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/webhook-deliveries/{seq}/retry")]
