@@ -243,7 +243,7 @@ async fn who_never_reads_is_not_written_for() {
     let sent = spawn_blocking(move || {
         let asking = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
         let mut sent = 0;
-        // Ends when the service hangs up; a service that took it all would be asked for forty gigabytes.
+        // Ends when the service hangs up; one that took it all would be asked for some thirty gigabytes of answers.
         while sent < 200_000 && stream.write_all(asking.as_bytes()).is_ok() {
             sent += 100;
         }
