@@ -332,6 +332,7 @@ mod tests {
         let secret = ("ROWLOCK_AUTH_TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
         let config = load(file, &[("DATABASE_URL", "postgres://db/rowlock"), secret]).expect("production");
         assert!(!config.database.migrate_at_start);
+        assert!(config.login.provider != LoginProvider::Sandbox && !config.gateways.sandbox, "nobody is anybody");
     }
 
     #[test]
