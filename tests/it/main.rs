@@ -36,6 +36,7 @@ mod orders;
 mod panel;
 mod payments;
 mod permissions;
+mod promises;
 mod races;
 mod reconcile;
 mod redis_faults;
