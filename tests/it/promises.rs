@@ -65,7 +65,10 @@ async fn takes_the_lesser_first(app: &TestApp, rows: [&str; 2], work: impl Futur
 #[actix_web::test]
 async fn rows_are_locked_in_ascending_order() {
     const ACCOUNTS: [&str; 2] = ["accounts WHERE name = 'first'", "accounts WHERE name = 'second'"];
-    let app = TestApp::start();
+    // Who waits has time: between two tries nothing is locked.
+    let variables =
+        vec![("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "20000"), ("ROWLOCK_DATABASE_STATEMENT_TIMEOUT_MS", "30000")];
+    let app = TestApp::with(Setup { variables, ..Setup::default() });
     app.execute(
         "INSERT INTO accounts (merchant_id, id, kind, name, created_at) VALUES
              (1, '00000000-0000-0000-0000-000000000002', 'votes', 'second', '2026-01-01Z'),

@@ -87,6 +87,7 @@ pub(crate) fn mechanisms() -> Vec<Mutant> {
 pub(crate) struct Generated {
     name: String,
     file: String,
+    function: Option<Function>,
     span: Span,
     replacement: String,
     genre: Genre,
@@ -100,6 +101,11 @@ enum Genre {
     MatchArm,
     MatchArmGuard,
     StructField,
+}
+
+#[derive(Clone, Deserialize)]
+struct Function {
+    return_type: String,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -156,13 +162,17 @@ impl Generated {
         let text = |range: &Range<usize>| source[range.clone()].to_owned();
         let expression = |Operation { whole, .. }: &Operation, text: String| (Site::Expression(whole.clone()), text);
         match self.genre {
+            // One function has one type.
+            Genre::FnValue if self.function.as_ref().is_some_and(|function| function.return_type.contains("impl ")) => {
+                None
+            }
             Genre::FnValue => Some((Site::Body(at.start), self.replacement.clone())),
             Genre::BinaryOperator => sites.binary.get(&at.start).map(|found| {
                 let [left, right] = [&found.parts[0], &found.parts[1]].map(text);
                 expression(found, format!("{left} {} {right}", self.replacement))
             }),
             Genre::UnaryOperator => sites.unary.get(&at.start).map(|found| expression(found, text(&found.parts[0]))),
-            Genre::MatchArm => sites.arms.get(&at.start).map(|found| (Site::Arm(found.whole.end), String::new())),
+            Genre::MatchArm => sites.arms.get(&at.start).map(|end| (Site::Arm(*end), String::new())),
             Genre::MatchArmGuard => Some((Site::Expression(at), self.replacement.clone())),
             Genre::StructField => sites.fields.get(&at.start).map(|found| {
                 let [path, base] = [&found.parts[0], &found.parts[1]].map(text);

@@ -28,10 +28,9 @@ impl Site {
     }
 }
 
-/// An expression with an operator, or the arm of a match: what cargo-mutants changes, by where it says the change is.
+/// An expression with parts: what cargo-mutants changes.
 pub(crate) struct Operation {
     pub(crate) whole: Range<usize>,
-    /// Left and right of the operator; the guard of an arm.
     pub(crate) parts: Vec<Range<usize>>,
 }
 
@@ -42,8 +41,8 @@ pub(crate) struct Sites {
     pub(crate) binary: HashMap<usize, Operation>,
     /// Unary expressions, by where they begin.
     pub(crate) unary: HashMap<usize, Operation>,
-    /// Arms, by where they begin. `whole` is the pattern.
-    pub(crate) arms: HashMap<usize, Operation>,
+    /// Arms that another of their match can stand in for, by where they begin: where their pattern ends.
+    pub(crate) arms: HashMap<usize, usize>,
     /// Fields of struct expressions that have a base, by where they begin: the expression of the field; path and base of the struct.
     pub(crate) fields: HashMap<usize, Operation>,
     expressions: Vec<Range<usize>>,
@@ -124,10 +123,15 @@ impl<'ast> Visit<'ast> for Sites {
         visit::visit_expr_unary(self, node);
     }
 
-    fn visit_arm(&mut self, node: &'ast syn::Arm) {
-        let parts = node.guard.iter().map(|(_, guard)| bytes(guard)).collect();
-        self.arms.insert(bytes(node).start, Operation { whole: bytes(&node.pat), parts });
-        visit::visit_arm(self, node);
+    fn visit_expr_match(&mut self, node: &'ast syn::ExprMatch) {
+        // An arm can go where another takes what was its: cargo-mutants counts `_ if …` among those.
+        let takes_all = |arm: &syn::Arm| matches!(arm.pat, syn::Pat::Wild(_)) && arm.guard.is_none();
+        if node.arms.iter().any(takes_all) {
+            for arm in &node.arms {
+                self.arms.insert(bytes(arm).start, bytes(&arm.pat).end);
+            }
+        }
+        visit::visit_expr_match(self, node);
     }
 
     fn visit_expr_struct(&mut self, node: &'ast syn::ExprStruct) {
