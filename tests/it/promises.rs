@@ -1,33 +1,32 @@
 //! What keeps the promises where nothing else would tell that it is gone: guards behind locks, and constraints behind guards.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix_web::rt::task::spawn_blocking;
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
-use futures_util::FutureExt;
 use rowlock::domain::moves::{Actor, Move};
 use rowlock::domain::order::{Order, OrderState, PayMethod};
-use rowlock::domain::payment::{PaymentState, RefundNumber, RefundState};
-use rowlock::domain::{GoodsId, MerchantId, OrderId, PaymentId, RefundId};
+use rowlock::domain::payment::{Channel, PaymentState, RefundNumber, RefundState};
+use rowlock::domain::placement::Placement;
+use rowlock::domain::{CartId, GoodsId, MerchantId, OrderId, PaymentId, RefundId, Refusal};
 use rowlock::error::Error;
-use rowlock::placement::{Outcome, Point};
+use rowlock::placement::Outcome;
 use rowlock::service;
 use rowlock::service::payments::{Confirmation, Settled, confirm};
 use rowlock::store::moves::{Changes, Made};
 use rowlock::store::refunds::Became;
-use rowlock::store::{Tx, events, moves, payments, placing, refunds, stock};
+use rowlock::store::{Tx, moves, payments, placing, refunds, stock};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{Freezer, Setup, TestApp, confirmation, number, order, placement, until, words};
+use crate::harness::{TestApp, confirmation, order, placement, words};
 use crate::money::pay;
 use crate::moves::id;
 
 /// Does `work` in a transaction of shop 1.
-fn write<T>(app: &TestApp, mut work: impl FnMut(&mut Tx<'_>) -> diesel::QueryResult<T>) -> Result<T, Error> {
+pub(crate) fn write<T>(app: &TestApp, mut work: impl FnMut(&mut Tx<'_>) -> diesel::QueryResult<T>) -> Result<T, Error> {
     app.app.store.write(MerchantId(1), |tx| work(tx).map_err(Error::from))
 }
 
@@ -36,61 +35,12 @@ fn panics<T>(app: &TestApp, work: impl FnMut(&mut Tx<'_>) -> diesel::QueryResult
     catch_unwind(AssertUnwindSafe(|| write(app, work))).is_err()
 }
 
-fn order_id(order: &str) -> OrderId {
+pub(crate) fn order_id(order: &str) -> OrderId {
     OrderId(order.parse().unwrap())
 }
 
-fn the_id(app: &TestApp, sql: &str) -> Uuid {
+pub(crate) fn the_id(app: &TestApp, sql: &str) -> Uuid {
     words(&mut app.conn(), sql).pop().unwrap().parse().unwrap()
-}
-
-/// Does `work`, which wants two rows of a table, while a stranger has the greater: it must have taken the lesser before.
-async fn takes_the_lesser_first(app: &TestApp, rows: [&str; 2], work: impl Future<Output = ()>) {
-    const LOCKS: &str = "SELECT count(*) AS value FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
-    let [lesser, greater] = rows.map(|row| format!("SELECT 1 FROM {row} FOR UPDATE"));
-    let mut stranger = app.conn();
-    stranger.batch_execute(&format!("BEGIN; {greater}")).unwrap();
-    let look = async {
-        until(|| number(&mut app.conn(), LOCKS) == 1).await;
-        let is_taken = app.conn().batch_execute(&format!("{lesser} NOWAIT")).is_err();
-        stranger.batch_execute("COMMIT").unwrap();
-        is_taken
-    };
-    let ((), is_taken) = tokio::join!(work, look);
-    assert!(is_taken, "{rows:?}");
-}
-
-/// In a ring nobody moves. So everybody goes the same way.
-#[actix_web::test]
-async fn rows_are_locked_in_ascending_order() {
-    const ACCOUNTS: [&str; 2] = ["accounts WHERE name = 'first'", "accounts WHERE name = 'second'"];
-    // Who waits has time: between two tries nothing is locked.
-    let variables =
-        vec![("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "20000"), ("ROWLOCK_DATABASE_STATEMENT_TIMEOUT_MS", "30000")];
-    let app = TestApp::with(Setup { variables, ..Setup::default() });
-    app.execute(
-        "INSERT INTO accounts (merchant_id, id, kind, name, created_at) VALUES
-             (1, '00000000-0000-0000-0000-000000000002', 'votes', 'second', '2026-01-01Z'),
-             (1, '00000000-0000-0000-0000-000000000001', 'votes', 'first', '2026-01-01Z');
-         UPDATE goods SET grant_per_unit = 1, grant_account_id = format('00000000-0000-0000-0000-00000000000%s', 3 - id)::uuid
-             WHERE id IN (1, 2)",
-    );
-    let alice = app.customer("alice").await;
-    let goods = ["goods WHERE id = 1", "goods WHERE id = 2"];
-    let body = order(&[(2, 1), (1, 1)]);
-    let place = async { assert_eq!(alice.place("k", &body).await.status, 201) };
-    takes_the_lesser_first(&app, goods, place).await;
-
-    let placed = id(&alice.place("k", &body).await.json());
-    let (inner, money, now) = (app.app.clone(), confirmation(&app, &placed, "30.00", "t"), app.clock.now());
-    let pay = spawn_blocking(move || inner.store.write(MerchantId(1), |tx| confirm(tx, &money, now)));
-    let pay = pay.map(|settled| assert_eq!(settled.unwrap().unwrap(), Settled::Now(PaymentState::Paid)));
-    takes_the_lesser_first(&app, ACCOUNTS, pay).await;
-
-    let (path, why) = (format!("/orders/{placed}/cancel"), json!({ "reason": "changed_mind" }));
-    let cancel = alice.post(&path, &why).map(|answer| assert_eq!(answer.status, 200, "{}", answer.text));
-    takes_the_lesser_first(&app, goods, cancel).await;
 }
 
 /// Whoever holds a row's lock has seen what is in it, so these guards let everybody pass. They are for who has forgotten the lock.
@@ -233,88 +183,51 @@ async fn a_refund_is_settled_once_by_its_latest_attempt() {
     assert_eq!(claim(later + TimeDelta::days(1)), None);
 }
 
+/// A cart that was ordered is empty, so whoever submits it once more learns that, and not that its goods are gone.
 #[actix_web::test]
-async fn points_are_locked_before_they_are_spent() {
-    let freezer = Freezer::at(Point::Locked);
-    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+async fn a_cart_that_was_ordered_is_known() {
+    let app = TestApp::start();
     let alice = app.customer_id("alice").await;
-    app.execute(&format!(
-        "UPDATE merchants SET points_per_yuan = 100;
-         INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
-             VALUES (1, '{alice}', 'points', '{alice}', 500, '2026-01-01Z');
-         INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
-             VALUES (1, '{alice}', 'correction gift', 500, 500, 'test', '2026-01-01Z')"
-    ));
-    let alice = app.customer("alice").await;
-    let mut body = order(&[(1, 1)]);
-    body["points"] = json!(500);
-    let placing = alice.send("k", &body);
-    freezer.wait().await;
-    let taken = app.conn().batch_execute("SELECT 1 FROM accounts FOR UPDATE NOWAIT");
-    freezer.release();
-    assert_eq!(placing.await.unwrap().status, 201);
-    assert!(taken.is_err(), "others may spend them meanwhile");
-}
-
-/// What was overdue when it was listed may have moved on when it is locked.
-#[actix_web::test]
-async fn only_what_is_overdue_is_timed_out() {
-    let app = TestApp::start();
-    let alice = app.customer("alice").await;
-    let unpaid = id(&alice.place("unpaid", &order(&[(1, 1)])).await.json());
-    let mut cash = order(&[(1, 1)]);
-    cash["pay_method"] = json!("cash");
-    let unanswered = id(&alice.place("unanswered", &cash).await.json());
-    let time_out = |order: &str, minutes| {
-        let now = app.clock.now() + TimeDelta::minutes(minutes);
-        app.app.store.write(MerchantId(1), |tx| service::orders::time_out(tx, order_id(order), now)).unwrap()
+    let place = |key| {
+        let request = Placement { cart: Some(CartId(Uuid::from_u128(7))), ..placement(alice, key, &[(1, 100)]) };
+        app.app.engine.place_group(MerchantId(1), &[&request], app.clock.now()).unwrap().pop().unwrap().unwrap()
     };
-    assert!(!time_out(&unpaid, 14));
-    assert!(!time_out(&unanswered, 9));
-    assert!(time_out(&unpaid, 15));
-    assert!(time_out(&unanswered, 10));
-    assert!(!time_out(&unpaid, 15), "it is cancelled already");
+    let Outcome::Placed(first) = place("one") else { panic!("nothing is in the way") };
+    assert_eq!(place("two"), Outcome::Refused(Refusal::CartPlaced { order_id: first.id }));
 }
 
-/// Two that number at once would give one number twice, or leave a gap.
+/// A gateway that has not heard of an attempt may hear of it yet: it is asked once more when no money can come any more.
 #[actix_web::test]
-async fn events_are_numbered_by_one_at_a_time() {
+async fn an_attempt_its_gateway_does_not_know_is_asked_about_once_more() {
     let app = TestApp::start();
     let alice = app.customer("alice").await;
-    let now = app.clock.now();
-    assert_eq!(alice.place("one", &order(&[(1, 1)])).await.status, 201);
-    let publish = move |tx: &mut Tx<'_>| events::publish(tx, 100, now);
-    write(&app, publish).unwrap();
-    let mut stranger = app.conn();
-    stranger.batch_execute("BEGIN; SELECT 1 FROM event_counters FOR UPDATE").unwrap();
-    assert_eq!(alice.place("two", &order(&[(1, 1)])).await.status, 201);
-    let inner = app.app.clone();
-    let publishing =
-        spawn_blocking(move || inner.store.write(MerchantId(1), |tx| publish(tx).map_err(Error::from)).unwrap());
-    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database()
-        AND wait_event_type = 'Lock' AND query LIKE 'SELECT%event_counters%FOR UPDATE%'";
-    until(|| number(&mut app.conn(), waiting) > 0).await;
-    stranger.batch_execute("COMMIT").unwrap();
-    publishing.await.unwrap();
+    let placed = id(&alice.place("k", &order(&[(1, 1)])).await.json());
+    let (by, now) = (Actor::Customer(app.customer_id("alice").await), app.clock.now());
+    let begin = |tx: &mut Tx<'_>| service::payments::begin(tx, order_id(&placed), by, Channel::Page, now, now);
+    app.app.store.write(MerchantId(1), begin).unwrap();
+    let cancelled = alice.post(&format!("/orders/{placed}/cancel"), &json!({ "reason": "changed_mind" })).await;
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text);
+    let asked_at = "payments WHERE state = 'closed' AND check_at = expires_at + interval '1 minute'";
+    assert_eq!(app.count(asked_at), 1);
+    app.clock.advance(TimeDelta::minutes(16));
+    let (inner, now) = (app.app.clone(), app.clock.now());
+    spawn_blocking(move || inner.jobs.run(now)).await.unwrap();
+    assert_eq!(app.count("payments WHERE state = 'closed' AND check_at IS NULL"), 1, "that was the last time");
 }
 
-/// Two customers may hit upon one key, one after the other or in one group.
+/// Under another number it would be another refund: money would go back twice.
 #[actix_web::test]
-async fn keys_are_each_customers_own() {
+async fn a_refund_keeps_its_number_until_its_gateway_has_given_up() {
     let app = TestApp::start();
-    let customers = [app.customer("alice").await, app.customer("bob").await];
-    let mut placed = Vec::new();
-    for customer in &customers {
-        let answer = customer.place("k", &order(&[(1, 1)])).await;
-        assert_eq!(answer.status, 201, "{}", answer.text);
-        placed.push(id(&answer.json()));
+    let alice = app.customer("alice").await;
+    let placed = id(&alice.place("k", &order(&[(1, 1)])).await.json());
+    pay(&app, &placed, "10.00", "t").unwrap();
+    alice.post(&format!("/orders/{placed}/cancel"), &json!({ "reason": "changed_mind" })).await;
+    let id = RefundId(the_id(&app, "SELECT id::text AS value FROM refunds"));
+    let now = app.clock.now();
+    for (state, round) in [(RefundState::Abnormal, 1), (RefundState::Failed, 2), (RefundState::Abnormal, 2)] {
+        app.execute(&format!("UPDATE refunds SET state = '{}'", state.name()));
+        let refund = app.app.store.write(MerchantId(1), |tx| service::refunds::put_in_again(tx, id, Actor::Timer, now));
+        assert_eq!(refund.unwrap().round, round, "after {state:?}");
     }
-    for (customer, placed) in customers.iter().zip(&placed) {
-        let again = customer.place("k", &order(&[(1, 1)])).await;
-        assert_eq!((again.status.as_u16(), id(&again.json())), (200, placed.clone()));
-    }
-    let (alice, bob) = (app.customer_id("alice").await, app.customer_id("bob").await);
-    let group = [placement(alice, "g", &[(1, 1)]), placement(bob, "g", &[(1, 1)])];
-    let outcomes = app.app.engine.place_group(MerchantId(1), &group.each_ref(), app.clock.now()).unwrap();
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Outcome::Placed(_)))), "{outcomes:?}");
 }
