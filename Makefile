@@ -3,6 +3,7 @@
 # make test  install what is missing, and run every test
 # make test-panel the tests of the pages in a browser alone
 # make prove kill, stop and cut everything under load, and count what was lost: a million operations, HOURS=8 for longer, SEED=7 for one seed
+# make mutants take mechanisms out one at a time, and see that a test fails: MECHANISMS=1 for those of the promises alone, FILE=src/domain/
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
 # make fuzz strangers who have read the OpenAPI document, made up by schemathesis: SEED=7 to repeat a run, EXAMPLES=200 for more of each
@@ -10,7 +11,10 @@
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: run panel test test-panel prove check fuzz bench dependencies tools
+# Where `make mutants` is built: it is a package of its own.
+MUTANTS = $(or $(CARGO_TARGET_DIR),target)/mutants/tool
+
+.PHONY: run panel test test-panel prove mutants check fuzz bench dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself. A panel that cannot be built keeps nobody from taking orders.
 run: dependencies
@@ -40,9 +44,16 @@ prove:
 	@scripts/dependencies test
 	@cargo test --release --test prove
 
+mutants:
+	@scripts/dependencies test
+	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	@nice cargo run --quiet --manifest-path tests/mutants/Cargo.toml --target-dir $(MUTANTS)
+
 check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/mutants/Cargo.toml --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --manifest-path tests/mutants/Cargo.toml --target-dir $(MUTANTS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	scripts/panel check
 

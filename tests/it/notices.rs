@@ -33,6 +33,7 @@ async fn a_hundred_of_the_same_notice_count_once() {
             assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, r#"{"code":"SUCCESS"}"#));
         }
         assert_eq!((app.count("gateway_notices"), app.count("payments"), app.count("refunds")), (1, 1, 0));
+        assert_eq!(app.count("gateway_notices WHERE outcome = 'paid'"), 1, "what came of the first stays written");
         assert_eq!(app.count("order_events WHERE move = 'pay'"), 1);
         let credited = "SELECT kind || ' ' || balance AS value FROM accounts WHERE kind <> 'points' ORDER BY kind";
         assert_eq!(words(&mut app.conn(), credited), ["tips 200", "votes 6"]);
