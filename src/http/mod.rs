@@ -26,14 +26,14 @@ mod view;
 use std::collections::HashMap;
 use std::net::TcpListener;
 
-use actix_web::App as ActixApp;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App as ActixApp, HttpResponse};
 use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 pub use self::document::openapi;
 use crate::App;
@@ -159,6 +159,8 @@ impl AllowedMethods {
 pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
     let document = openapi();
     let allowed = Data::new(AllowedMethods::of(&document));
+    // Written once: it is large, and anybody may ask for it.
+    let document = Bytes::from(document.to_json().map_err(std::io::Error::other)?);
     let workers = match app.config.http.workers {
         0 => std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
         workers => workers,
@@ -167,6 +169,7 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
     let others = app.config.database.pool_size as usize + app.config.redis.pool_size as usize + placement;
     app.limits.forget_idle_customers(&app);
     let factory = move || {
+        let document = document.clone();
         let (actix, _) = ActixApp::new()
             .into_utoipa_app()
             .app_data(app.clone())
@@ -184,10 +187,15 @@ pub fn serve(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
                 panel::mount(config, app.config.login.provider == LoginProvider::Sandbox);
             })
             .service(web::redirect("/docs", "/docs/"))
-            .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document.clone()))
+            .route("/openapi.json", web::get().to(move || show_document(document.clone())))
+            .service(SwaggerUi::new("/docs/{_:.*}").config(SwaggerConfig::from("/openapi.json")))
             .wrap(from_fn(observe::observe))
     };
     connections::serve(factory, listener, &http, workers, others)
+}
+
+async fn show_document(document: Bytes) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document)
 }
 
 /// Runs work that blocks on the pool of threads made for it. The only call of `web::block`.
