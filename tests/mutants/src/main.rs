@@ -1,6 +1,6 @@
 //! Takes mechanisms out of the service, one at a time, and looks whether a test fails.
 //!
-//! Two kinds: mechanisms (`mechanisms.toml`), written by hand, each with the promise of DESIGN.md that it keeps and the test that must see
+//! Two kinds: mechanisms (`mechanisms.toml`), written by hand, each with the promise that it keeps and the test that must see
 //! it gone; and what cargo-mutants thinks of in `src/domain`, `src/placement` and `src/service`. What survives is explained in
 //! `survivors.toml`, or it is an error; so is an explanation of what does not survive.
 //!
