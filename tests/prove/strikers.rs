@@ -31,7 +31,7 @@ pub(crate) fn strike(stage: &Stage<'_>, plan: &Plan, history: &History, progress
                         if !is_first && progress.is_done() {
                             break;
                         }
-                        pause(&mut random, if is_first { 50..300 } else { 500..3_000 });
+                        pause(&mut random, if is_first { 50..300 } else { 1_000..6_000 });
                         history.struck(fault);
                         Striker { stage, random: &mut random }.strike(fault);
                         struck.lock().unwrap().push(fault);
