@@ -196,6 +196,13 @@ mod tests {
     }
 
     #[test]
+    fn points_are_earned_for_whole_parts() {
+        for (paid, per_yuan, points) in [("12.50", 2, 25), ("9.99", 1, 9), ("0.99", 1, 0), ("3.00", 0, 0)] {
+            assert_eq!(points_earned(paid.parse().expect("an amount"), per_yuan), points, "{paid}");
+        }
+    }
+
+    #[test]
     fn left_over_fen_go_to_whom_rounding_cost_most() {
         let money = |text: &str| text.parse::<Money>().expect("an amount");
         for (whole, weights, shares) in [
@@ -203,6 +210,9 @@ mod tests {
             ("0.05", vec!["10", "30"], vec!["0.01", "0.04"]),
             ("10.00", vec!["0", "0"], vec!["5.00", "5.00"]),
             ("0.00", vec!["3"], vec!["0.00"]),
+            // Neither to the greatest weights, nor to the first ones.
+            ("0.02", vec!["1", "2", "3"], vec!["0.00", "0.01", "0.01"]),
+            ("0.07", vec!["5", "3", "1"], vec!["0.04", "0.02", "0.01"]),
         ] {
             let weights: Vec<Money> = weights.into_iter().map(money).collect();
             let shares: Vec<Money> = shares.into_iter().map(money).collect();

@@ -118,19 +118,6 @@ impl OrderState {
         }
     }
 
-    /// Whether nothing leads away from here.
-    pub const fn is_terminal(self) -> bool {
-        match self {
-            Self::Completed | Self::Cancelled | Self::Rejected => true,
-            Self::PendingPayment
-            | Self::PendingAccept
-            | Self::Accepted
-            | Self::Preparing
-            | Self::Ready
-            | Self::Delivering => false,
-        }
-    }
-
     /// Whether the restaurant has taken the order on and the customer does not have it yet.
     pub const fn is_in_hand(self) -> bool {
         match self {
@@ -306,10 +293,64 @@ rejected: nothing
         );
     }
 
+    /// The whole matrix: a row an actor, a column a move, and from where they may make it, of the states that allow it.
+    #[test]
+    fn these_may_make_these_moves() {
+        let nobody = uuid::Uuid::nil();
+        let mut matrix = String::new();
+        for (who, actor) in [
+            ("customer", Actor::Customer(CustomerId(nobody))),
+            ("owner", Actor::Staff(StaffId(nobody), Role::Owner)),
+            ("kitchen", Actor::Staff(StaffId(nobody), Role::Kitchen)),
+            ("timer", Actor::Timer),
+            ("gateway", Actor::Gateway),
+        ] {
+            let from = |made: &Move| {
+                let allows = OrderState::ALL.iter().filter(|state| state.next(*made).is_some());
+                let (may, may_not): (Vec<&OrderState>, Vec<&OrderState>) =
+                    allows.partition(|state| actor.may(*made, **state));
+                let states: Vec<&str> = may.iter().map(|state| state.name()).collect();
+                match (may.is_empty(), may_not.is_empty()) {
+                    (true, _) => None,
+                    (false, true) => Some(made.to_string()),
+                    (false, false) => Some(format!("{made} from {}", states.join(" or "))),
+                }
+            };
+            matrix += &format!("{who}: {}\n", Move::ALL.iter().filter_map(from).collect::<Vec<_>>().join(", "));
+        }
+        assert_eq!(
+            matrix,
+            "\
+customer: cancel from pending_payment or pending_accept, nudge
+owner: accept, reject, prepare, ready, deliver, complete, cancel, recall, delay, collect, refund
+kitchen: prepare, ready, recall
+timer: accept, reject, cancel from pending_payment
+gateway: pay, accept
+"
+        );
+    }
+
+    #[test]
+    fn these_are_in_the_restaurants_hands() {
+        let in_hand = OrderState::ALL.iter().filter(|state| state.is_in_hand()).map(|state| state.name());
+        assert_eq!(in_hand.collect::<Vec<_>>(), ["accepted", "preparing", "ready", "delivering"]);
+    }
+
+    #[test]
+    fn reasons_have_words_and_some_are_for_people() {
+        for reason in Reason::ALL {
+            let (zh, en) = reason.words();
+            assert!(!zh.is_ascii() && en.starts_with(char::is_uppercase), "{reason}");
+        }
+        let not_for_people = Reason::ALL.iter().filter(|reason| !reason.is_for_people()).map(|reason| reason.name());
+        let not_for_people: Vec<&str> = not_for_people.collect();
+        assert_eq!(not_for_people, ["pay_timeout", "accept_timeout", "payment_not_wanted"]);
+    }
+
     #[test]
     fn nothing_leads_out_of_a_terminal_state() {
-        for state in OrderState::ALL.iter().filter(|state| state.is_terminal()) {
-            assert!(Move::ALL.iter().filter_map(|made| state.next(*made)).all(|to| to == *state), "{state}");
+        for state in [OrderState::Completed, OrderState::Cancelled, OrderState::Rejected] {
+            assert!(Move::ALL.iter().filter_map(|made| state.next(*made)).all(|to| to == state), "{state}");
         }
     }
 

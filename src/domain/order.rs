@@ -287,6 +287,14 @@ mod tests {
     }
 
     #[test]
+    fn goods_that_stand_twice_are_worth_nothing() {
+        let order = order(&[(1000, 2), (500, 1)], 0, 0);
+        let (first, second) = ((GoodsId(0), 1), (GoodsId(1), 1));
+        assert_eq!(order.worth_of(&[first, second]), "15".parse().ok());
+        assert_eq!(order.worth_of(&[first, second, first]), None);
+    }
+
+    #[test]
     fn only_what_a_gateway_collects_waits_for_payment() {
         let some: Money = "0.01".parse().expect("an amount");
         assert_eq!(OrderState::placed(PayMethod::Sandbox, some), OrderState::PendingPayment);

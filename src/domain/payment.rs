@@ -299,6 +299,16 @@ submitted, nothing: still submitted / still submitted and refund_stuck
     }
 
     #[test]
+    fn states_are_of_these_kinds() {
+        let of = |is: fn(PaymentState) -> bool| {
+            let states = PaymentState::ALL.iter().copied().filter(|state| is(*state));
+            states.map(PaymentState::name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of(PaymentState::is_open), "pending closing");
+        assert_eq!(of(PaymentState::has_money), "paid paid_late paid_duplicate paid_mismatch");
+    }
+
+    #[test]
     fn money_pays_an_order_once_and_only_where_it_fits() {
         for state in OrderState::ALL {
             for (is_paid, fits) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -9,7 +9,7 @@
 //! the tests that come by it, the fastest first, until one fails (`verdicts`). All that was found out is kept in `target/mutants`.
 //!
 //! `MECHANISMS=1`: these alone. `FILE=src/domain/`: what is in files whose path begins so. `JOBS=4`: so many at a time.
-//! `FRESH=1`: forgets what was found out before.
+//! `FRESH=1`: forgets what was found out before; wanted after changes that have tests come by other mutants than they did.
 
 mod fingerprint;
 mod list;

@@ -30,10 +30,10 @@ impl Records {
     /// Where `only_unit`, of the library's own tests alone.
     pub(crate) fn fresh(tree: &Tree, trials: &Trials<'_>, out: &Path, names: &[&str], only_unit: bool) -> Self {
         let path = out.join("records.json");
-        let sources = fingerprint(tree, |file| !file.starts_with("tests/it/")) ^ fingerprint::of(names);
+        let names = fingerprint::of(names);
         let saved = fs::read(&path).ok().and_then(|saved| serde_json::from_slice(&saved).ok());
         let mut known: BTreeMap<String, Record> = saved.unwrap_or_default();
-        let tests = trials.all().into_iter().map(|test| (key(tree, sources, &test), test));
+        let tests = trials.all().into_iter().map(|test| (key(tree, names, &test), test));
         let tests: Vec<(u64, Test)> = tests.collect();
         known.retain(|name, record| tests.iter().any(|(key, test)| test.to_string() == *name && *key == record.key));
         let tests: Vec<(u64, Test)> = tests.into_iter().filter(|(_, test)| test.is_unit || !only_unit).collect();
@@ -41,7 +41,7 @@ impl Records {
         if !missing.is_empty() {
             eprintln!("{} tests are run once each, to see which mutants they come by", missing.len());
         }
-        let known = Mutex::new((known, 0));
+        let known = Mutex::new((known, 0_usize));
         side_by_side(&missing, |(key, test)| {
             let (ended, took, reaches) = trials.record(test);
             let record = Record { key: *key, seconds: took.as_secs_f64(), reaches, passes: ended == Ended::Passed };
@@ -51,7 +51,7 @@ impl Records {
             let mut known = known.lock().expect("nobody panics with it");
             known.0.insert(test.to_string(), record);
             known.1 += 1;
-            if known.1 % 50 == 0 || known.1 == missing.len() {
+            if known.1.is_multiple_of(50) || known.1 == missing.len() {
                 eprintln!("{} of {}", known.1, missing.len());
                 save(&path, &known.0);
             }
@@ -83,12 +83,12 @@ fn save(path: &PathBuf, known: &BTreeMap<String, Record>) {
     fs::write(path, text).expect("it can be written");
 }
 
-/// Of what a test depends on: the service, what tests share, and its own file.
-fn key(tree: &Tree, sources: u64, test: &Test) -> u64 {
+/// Of the test and of the mutants there are. What else of the service has changed does not count, or every change would cost half an hour: a
+/// record that is old may leave a test out, and so let a mutant survive that it sees, but nothing is caught by it that is not.
+fn key(tree: &Tree, names: u64, test: &Test) -> u64 {
     if test.is_unit {
-        return sources;
+        return names ^ fingerprint(tree, |file| file.starts_with("src/"));
     }
-    let modules: BTreeSet<&str> = test.name.split("::").take(1).collect();
-    let file = modules.first().map(|module| format!("tests/it/{module}.rs")).unwrap_or_default();
-    sources ^ fingerprint(tree, |name| name == file || name == "tests/it/harness.rs")
+    let module = test.name.split("::").next().unwrap_or_default();
+    names ^ fingerprint(tree, |file| file == format!("tests/it/{module}.rs") || file == "tests/it/harness.rs")
 }

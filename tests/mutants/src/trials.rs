@@ -56,6 +56,9 @@ pub(crate) struct Trials<'t> {
 /// What more than this a process of tests has of memory, it is refused: a mutant may never stop asking.
 const MEMORY_KIB: u64 = 8 * 1024 * 1024;
 
+/// What a process of tests may take of a processor: should nobody be there to end a loop without an end, it ends by itself.
+const CPU_SECONDS: u64 = 900;
+
 impl Trials<'_> {
     /// All tests there are.
     pub(crate) fn all(&self) -> Vec<Test> {
@@ -93,7 +96,7 @@ impl Trials<'_> {
     fn run(&self, tests: &[&Test], variable: (&str, &str), limit: Duration) -> Ended {
         let is_unit = tests.iter().all(|test| test.is_unit);
         let temp = Temp::new();
-        let script = format!("ulimit -v {MEMORY_KIB} -c 0; exec \"$0\" \"$@\"");
+        let script = format!("ulimit -v {MEMORY_KIB}; ulimit -t {CPU_SECONDS}; ulimit -c 0; exec \"$0\" \"$@\"");
         let mut child = Command::new("sh")
             .args(["-c", &script])
             .arg(self.binary(is_unit))

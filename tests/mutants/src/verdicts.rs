@@ -104,7 +104,7 @@ impl Court<'_> {
                 hints.insert(place, test.clone());
             }
             verdicts.insert(mutant.name.clone(), verdict);
-            if verdicts.len() % 20 == 0 {
+            if verdicts.len().is_multiple_of(20) {
                 eprintln!("{} of {} after {} s", verdicts.len(), mutants.len(), begun.elapsed().as_secs());
             }
         });
