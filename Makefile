@@ -6,6 +6,7 @@
 # make mutants take mechanisms out one at a time, and see that a test fails: MECHANISMS=1 for those of the promises alone, FILE=src/domain/
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
+# make overload what becomes of the service when many times more is asked of it than it can do: three minutes
 # make fuzz strangers who have read the OpenAPI document, made up by schemathesis: SEED=7 to repeat a run, EXAMPLES=200 for more of each
 
 # Where cargo installs its tools, should the shell not look there.
@@ -14,7 +15,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # Where `make mutants` is built: it is a package of its own.
 MUTANTS = $(or $(CARGO_TARGET_DIR),target)/mutants/tool
 
-.PHONY: run panel test test-panel prove mutants check fuzz bench dependencies tools
+.PHONY: run panel test test-panel prove mutants check fuzz bench overload dependencies tools
 
 # The last line is exec'd, so that Ctrl-C and SIGTERM reach the service itself. A panel that cannot be built keeps nobody from taking orders.
 run: dependencies
@@ -61,6 +62,10 @@ check:
 bench:
 	@scripts/dependencies bench
 	@cargo bench --bench placement
+
+overload:
+	@scripts/dependencies bench
+	@cargo bench --bench placement -- overload
 
 fuzz:
 	@scripts/dependencies fuzz

@@ -7,12 +7,15 @@
 //!
 //! QUICK=1 measures only what the ratios need. ROUNDS and CELL_SECONDS replace the number of rounds and a cell's length.
 //!
+//! With the argument `overload` it is `make overload` instead: see `overload`.
+//!
 //! Exits 1 when the audit finds a broken promise or a request got a wrong answer: then the numbers mean nothing. Slow is
 //! not a failure: a benchmark is not a test.
 
 mod chart;
 mod machine;
 mod numbers;
+mod overload;
 mod pgbench;
 mod plan;
 mod processes;
@@ -25,7 +28,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use numbers::{Measured, Summary};
-use plan::{Cell, Plan, WARM_UP_SECONDS};
+use plan::{Cell, Plan, System, WARM_UP_SECONDS};
 use processes::Stop;
 use report::Report;
 use stage::Stage;
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    match run() {
+    let is_overload = std::env::args().any(|argument| argument == "overload");
+    match Stop::listen().map_err(Into::into).and_then(if is_overload { overload::run } else { run }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -49,9 +53,9 @@ fn main() -> ExitCode {
 }
 
 /// Measures and reports. Whether all answers were right and every promise holds.
-fn run() -> Result<bool> {
+fn run(stop: Stop) -> Result<bool> {
     let plan = Plan::from_env()?;
-    let mut stage = Stage::set(Stop::listen()?)?;
+    let mut stage = Stage::set(stop, &System::SERVICES)?;
 
     println!("Warms up {} cells", plan.cells.len());
     for cell in &plan.cells {

@@ -141,7 +141,8 @@ impl Plan {
     }
 }
 
-fn from_env(name: &str, default: u32) -> Result<u32> {
+/// A number of the environment, or the default.
+pub(crate) fn from_env(name: &str, default: u32) -> Result<u32> {
     match std::env::var(name) {
         Ok(value) if !value.is_empty() => match u32::from_str(&value) {
             Ok(number) if number > 0 => Ok(number),

@@ -18,8 +18,15 @@ const START: Duration = Duration::from_secs(30);
 /// A running `rowlock serve`.
 pub(crate) struct Service {
     process: Guarded,
-    url: String,
+    address: Address,
     log: PathBuf,
+}
+
+/// Where a service is to be found.
+#[derive(Clone)]
+pub(crate) struct Address {
+    url: String,
+    process_id: u32,
 }
 
 impl Service {
@@ -35,9 +42,10 @@ impl Service {
         serve.envs(system.variables().iter().copied());
         let log = dir.join(format!("{}.log", system.name()));
         let process = Guarded::spawn(&mut serve, &log)?;
-        let mut service = Self { process, url: format!("http://127.0.0.1:{port}"), log };
+        let address = Address { url: format!("http://127.0.0.1:{port}"), process_id: process.0.id() };
+        let mut service = Self { process, address, log };
         let begun = Instant::now();
-        while get(&format!("{}/readyz", service.url)).is_err() {
+        while get(&format!("{}/readyz", service.address.url)).is_err() {
             stop.check()?;
             if service.process.0.try_wait()?.is_some() || begun.elapsed() > START {
                 return Err(format!("the service {} does not start: {}", system.name(), service.said()).into());
@@ -47,18 +55,24 @@ impl Service {
         Ok(service)
     }
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// What it has logged.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
 
-    /// The memory it holds; nothing where there is no /proc.
+impl Address {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The memory the service holds; nothing where there is no /proc.
     pub(crate) fn rss_kb(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).ok()?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process_id)).ok()?;
         let kb = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?;
         kb.parse().ok()
     }
@@ -66,6 +80,19 @@ impl Service {
     /// How it has answered so far.
     pub(crate) fn answers(&self) -> Result<Answers> {
         Ok(Answers::read(&get(&format!("{}/metrics", self.url))?))
+    }
+
+    /// The same when what was under way as the load ended is done: what is measured next must not pay for it.
+    pub(crate) fn settled(&self) -> Result<Answers> {
+        let mut last = self.answers()?;
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = self.answers()?;
+            if now == last {
+                return Ok(now);
+            }
+            last = now;
+        }
     }
 }
 

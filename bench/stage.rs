@@ -1,4 +1,4 @@
-//! What the measuring happens on: a private PostgreSQL cluster, seeded, and the three services on it.
+//! What the measuring happens on: a private PostgreSQL cluster, seeded, and services on it.
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -20,8 +20,9 @@ use crate::machine::Machine;
 use crate::numbers::Measured;
 use crate::plan::{Cell, Load, System};
 use crate::processes::Stop;
-use crate::service::{Service, TOKEN_SECRET};
-use crate::{Result, pgbench, wrk};
+use crate::service::{Address, Service, TOKEN_SECRET};
+use crate::wrk::{self, Said};
+use crate::{Result, pgbench};
 
 const SEED: &str = include_str!("seed.sql");
 
@@ -38,12 +39,13 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn set(stop: Stop) -> Result<Self> {
+    /// With services of these kinds.
+    pub(crate) fn set(stop: Stop, systems: &[System]) -> Result<Self> {
         // Not the system's folder for such: that may be memory, where fsync costs nothing.
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         // The server runs as another user when this process is root's.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
-        println!("Starts PostgreSQL, three services, and seeds 11,002 goods");
+        println!("Starts PostgreSQL and the service ({} of it), and seeds 11,002 goods", systems.len());
         let database = Database::start(dir.path().to_owned())?;
         let mut conn = database.connect()?;
         migrations::run(&mut conn)?;
@@ -53,7 +55,7 @@ impl Stage {
         fs::write(dir.path().join("tokens-one"), tokens(customers(1, 1_000))?)?;
         fs::write(dir.path().join("tokens-many"), tokens((2..=501).flat_map(|merchant| customers(merchant, 4)))?)?;
         let start = |system| Ok((system, Service::start(system, &database.url(), dir.path(), &stop)?));
-        let services = System::SERVICES.into_iter().map(start).collect::<Result<_>>()?;
+        let services = systems.iter().copied().map(start).collect::<Result<_>>()?;
         Ok(Self { services, database, dir, stop, number: 0, rss_kb: None })
     }
 
@@ -68,12 +70,30 @@ impl Stage {
             let (url, bin_dir) = (self.database.url(), self.database.cluster.bin_dir());
             return pgbench::measure(cell, number, seconds, &url, bin_dir, dir, stop);
         };
-        let tokens = dir.join(if cell.load == Load::Many { "tokens-many" } else { "tokens-one" });
-        let measured = wrk::measure(cell, number, seconds, service, &tokens, dir, stop)?;
+        let service = service.address();
+        let measured = wrk::measure(cell, number, seconds, service, &self.tokens(cell.load), dir, stop)?;
         if cell.system == System::Groups {
             self.rss_kb = self.rss_kb.max(service.rss_kb());
         }
         Ok(measured)
+    }
+
+    /// Sends the load of a cell, whatever is answered.
+    pub(crate) fn flood(&mut self, cell: &Cell, seconds: u32) -> Result<Said> {
+        self.number += 1;
+        let (service, tokens) = (self.address(cell.system)?, self.tokens(cell.load));
+        wrk::send(cell, self.number, seconds, &service, &tokens, self.dir.path(), &self.stop)
+    }
+
+    /// Where the service of that kind is to be found.
+    pub(crate) fn address(&self, system: System) -> Result<Address> {
+        let service = self.services.iter().find(|(kind, _)| *kind == system);
+        Ok(service.ok_or("there is no such service")?.1.address().clone())
+    }
+
+    /// The file with the tokens of a load's customers.
+    pub(crate) fn tokens(&self, load: Load) -> PathBuf {
+        self.dir.path().join(if load == Load::Many { "tokens-many" } else { "tokens-one" })
     }
 
     /// The most memory the default service was seen with.

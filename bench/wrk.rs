@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -10,47 +9,38 @@ use crate::Result;
 use crate::numbers::Measured;
 use crate::plan::{Cell, Load};
 use crate::processes::{Stop, run};
-use crate::service::{Answers, Service};
+use crate::service::Address;
 
 /// What the script prints last.
-#[derive(Deserialize)]
-struct Said {
+#[derive(Debug, Deserialize)]
+pub(crate) struct Said {
     requests: u64,
     /// Requests whose latency is known: all but those that failed.
     timed: u64,
-    seconds: f64,
+    pub(crate) seconds: f64,
     p50_ms: f64,
     p99_ms: f64,
     /// Connections that broke, and answers that took longer than the time-out.
-    failed: u64,
+    pub(crate) failed: u64,
 }
 
-/// Sends orders to a service for some seconds.
+/// Sends orders to a service for some seconds, and measures.
 pub(crate) fn measure(
     cell: &Cell,
     number: usize,
     seconds: u32,
-    service: &Service,
+    service: &Address,
     tokens: &Path,
     dir: &Path,
     stop: &Stop,
 ) -> Result<Measured> {
     let before = service.answers()?;
-    let mut wrk = Command::new("wrk");
-    wrk.args(["--threads", "1", "--connections", &cell.clients.to_string(), "--timeout", "10s"]);
-    wrk.args(["--duration", &format!("{seconds}s"), "--script"]);
-    wrk.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/place.lua")).arg(service.url());
-    wrk.env("LOAD", cell.load.name()).env("CELL", number.to_string()).env("CLIENTS", cell.clients.to_string());
-    wrk.env("TOKENS", tokens);
-    let text = run(&mut wrk, &dir.join("wrk"), stop)?;
-    let line = text.lines().find(|line| line.starts_with('{')).ok_or_else(|| format!("wrk has no result: {text}"))?;
-    let said: Said = serde_json::from_str(line)?;
-
+    let said = send(cell, number, seconds, service, tokens, dir, stop)?;
     if said.timed + said.failed < said.requests || said.timed > said.requests {
-        return Err(format!("this wrk counts latencies in a way that bench/place.lua does not know: {line}").into());
+        return Err(format!("this wrk counts latencies in a way that bench/place.lua does not know: {said:?}").into());
     }
 
-    let answers = settled(service)?.since(&before);
+    let answers = service.settled()?.since(&before);
     let right = match cell.load {
         Load::SoldOut => answers.status(409).min(answers.out_of_stock),
         Load::Spread | Load::Hot | Load::Many => answers.status(201).min(answers.placed),
@@ -67,15 +57,23 @@ pub(crate) fn measure(
     })
 }
 
-/// The service's counts when what was under way as wrk left is done: the next cell must not pay for it.
-fn settled(service: &Service) -> Result<Answers> {
-    let mut last = service.answers()?;
-    loop {
-        std::thread::sleep(Duration::from_millis(100));
-        let now = service.answers()?;
-        if now == last {
-            return Ok(now);
-        }
-        last = now;
-    }
+/// Sends orders to a service for some seconds, whatever is answered.
+pub(crate) fn send(
+    cell: &Cell,
+    number: usize,
+    seconds: u32,
+    service: &Address,
+    tokens: &Path,
+    dir: &Path,
+    stop: &Stop,
+) -> Result<Said> {
+    let mut wrk = Command::new("wrk");
+    wrk.args(["--threads", "1", "--connections", &cell.clients.to_string(), "--timeout", "10s"]);
+    wrk.args(["--duration", &format!("{seconds}s"), "--script"]);
+    wrk.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/place.lua")).arg(service.url());
+    wrk.env("LOAD", cell.load.name()).env("CELL", number.to_string()).env("CLIENTS", cell.clients.to_string());
+    wrk.env("TOKENS", tokens);
+    let text = run(&mut wrk, &dir.join("wrk"), stop)?;
+    let line = text.lines().find(|line| line.starts_with('{')).ok_or_else(|| format!("wrk has no result: {text}"))?;
+    Ok(serde_json::from_str(line)?)
 }
