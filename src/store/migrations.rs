@@ -1,7 +1,7 @@
 //! The migrations, embedded in the binary.
 //!
-//! Contract: they run while a service serves. A migration in a transaction waits for a table for [`LOCK_TIMEOUT`] at most and is then
-//! tried again, because all who come after it wait behind it; and it has [`STATEMENT_TIMEOUT`] for its work, because nobody uses the
+//! Contract: they run while a service serves. A migration in a transaction waits for a table for `LOCK_TIMEOUT` at most and is then
+//! tried again, because all who come after it wait behind it; and it has `STATEMENT_TIMEOUT` for its work, because nobody uses the
 //! table meanwhile. One that runs outside a transaction (an index that is built concurrently) keeps nobody from anything, and takes as
 //! long as it takes. What fails leaves nothing half done.
 
