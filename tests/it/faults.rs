@@ -182,7 +182,8 @@ async fn a_cancelled_statement_is_no_fault_of_ours() {
     until(|| number(&mut app.conn(), WAITING) == 1).await;
     app.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()");
     // It is tried again, or answered.
-    until(|| sent.is_finished() || app.app.metrics.render().contains("rowlock_transaction_retries_total{")).await;
+    let retried = || app.metric("rowlock_transaction_retries_total{code=\"lock_timeout\"}") > 0.0;
+    until(|| sent.is_finished() || retried()).await;
     stranger.batch_execute("COMMIT").unwrap();
     let answer = sent.await.unwrap();
     assert!([201, 503].contains(&answer.status.as_u16()), "{}", answer.text);
