@@ -102,7 +102,8 @@ fn complete(operation: &mut Operation) {
     let follows = |status: &str| match status {
         "400" => has_body || has_query || has_header,
         "401" | "403" | "429" => has_token,
-        "408" | "413" | "415" | "422" => has_body,
+        "408" | "413" | "415" => has_body,
+        "422" => has_body || has_query,
         // What takes no path tells an operator how the service is.
         "404" | "500" | "503" => has_path,
         _ => false,

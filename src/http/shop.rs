@@ -267,7 +267,10 @@ pub(super) async fn list_addresses(app: Data<App>, who: Customer) -> Result<Http
     security(("customer" = [])),
     params(("m" = i64, Path, description = "The merchant")),
     request_body = AddressFields,
-    responses((status = 201, body = AddressView)),
+    responses(
+        (status = 201, body = AddressView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`address_book_full`: at most 20 addresses by default"),
+    ),
 )]
 #[post("/v1/merchants/{m}/addresses")]
 pub(super) async fn add_address(

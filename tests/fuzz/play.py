@@ -87,33 +87,53 @@ class Service:
 
 
 def give_history(service):
-    """Orders in some of the states there are, and the tokens of a customer and the owner."""
-    log_in = service.call("POST", "merchants/1/sessions", {"code": "fuzz"})
-    customer = log_in["token"]
+    """Orders in some of the states there are: the ids of what there is now, by what `schemathesis.toml` calls them, and the tokens of a
+    customer and the owner."""
+    customer = service.call("POST", "merchants/1/sessions", {"code": "fuzz"})["token"]
     owner = service.call("POST", "admin/merchants/1/sessions", {"login": "owner", "password": "rowlock-demo"})["token"]
-    menu = service.call("GET", "merchants/1/menu")
-    goods = [goods["id"] for category in menu["categories"] for product in category["products"] for goods in product["goods"]]
-    address = service.call(
-        "POST", "merchants/1/addresses", {"contact": "Li Lei", "phone": "13800138000", "place": "Home"}, customer
-    )
-    fulfilments = [{"kind": "dine_in", "table": "A3"}, {"kind": "pickup"}, {"kind": "delivery", "address_id": address["id"]}]
-    orders = []
-    for number, pay_method in enumerate(["cash", "sandbox"] * 6):
+    categories = service.call("GET", "admin/merchants/1/menu", token=owner)["categories"]
+    products = [product for category in categories for product in category["products"]]
+    goods = [goods["id"] for product in products for goods in product["goods"]]
+    addresses = [
+        service.call("POST", "merchants/1/addresses", {"contact": "Li Lei", "phone": "13800138000", "place": place}, customer)
+        for place in ("Home", "Work")
+    ]
+    delivery = {"kind": "delivery", "address_id": addresses[0]["id"]}
+    fulfilments = [{"kind": "dine_in", "table": "A3"}, {"kind": "pickup"}, delivery]
+    orders, payments = [], []
+    for number in range(48):
+        pay_method = ("cash", "sandbox")[number % 2]
         order = {
-            "lines": [{"goods_id": goods[number], "count": 4}],
+            "lines": [{"goods_id": goods[number % 12], "count": 4}],
             "fulfilment": fulfilments[number % 3],
             "pay_method": pay_method,
         }
-        orders.append(service.call("POST", "merchants/1/orders", order, customer, f"history-{number}"))
+        order = service.call("POST", "merchants/1/orders", order, customer, f"history-{number}")
+        orders.append(order)
+        if pay_method == "sandbox":
+            payments.append(service.call("POST", f"merchants/1/orders/{order['id']}/payments", {}, customer)["payment"])
     moves = ["accept", "prepare", "ready"]
     cash = [order for order in orders if order["pay_method"] == "cash"]
-    for count, order in enumerate(cash):
-        for move in moves[:count]:
+    for number, order in enumerate(cash):
+        for move in moves[: number % 4]:
             service.call("POST", f"admin/merchants/1/orders/{order['id']}/{move}", {} if move == "accept" else None, owner)
-    return customer, owner
+    votes = service.call("POST", "admin/merchants/1/accounts", {"kind": "votes", "name": "Dish of the year"}, owner, "votes")
+    staff = service.call("GET", "admin/merchants/1/staff", token=owner)["items"]
+    things = {"category": categories, "product": products, "order": orders, "address": addresses, "payment": payments}
+    ids = {name: [thing["id"] for thing in things] for name, things in things.items()}
+    ids |= {"goods": goods, "account": [votes["id"]], "staff": [member["id"] for member in staff]}
+    return ids, customer, owner
 
 
-def play(service, name, arguments, tokens, seed, examples):
+def configure(folder, ids):
+    """The configuration, and the ids that nobody could make up."""
+    words = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}\n" for name, values in ids.items()]
+    config = folder / "schemathesis.toml"
+    config.write_text((HERE / "schemathesis.toml").read_text() + "\n" + "".join(words))
+    return config
+
+
+def play(service, config, name, arguments, tokens, seed, examples):
     print(f"\n══ The {name}\n", flush=True)
     customer, owner = tokens
     environment = service.environment | {
@@ -123,7 +143,7 @@ def play(service, name, arguments, tokens, seed, examples):
         "PYTHONPATH": str(HERE),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", f"{service.url}/openapi.json"]
+    command = [SCHEMATHESIS, "--config-file", config, "run", f"{service.url}/openapi.json"]
     command += ["--seed", str(seed), "--max-examples", str(examples), "--continue-on-failure", "--no-color"]
     command += ["--warnings", "off", "--generation-database", "none", *arguments]
     return subprocess.run(command, cwd=service.folder, env=environment).returncode == 0
@@ -140,11 +160,12 @@ def main():
         os.chmod(folder, 0o755)
         service = Service(rowlock, Path(folder))
         try:
-            tokens = give_history(service)
+            ids, *tokens = give_history(service)
+            config = configure(Path(folder), ids)
             failed = [
                 name
                 for name, arguments in PLAYERS.items()
-                if only in (None, "", name) and not play(service, name, arguments, tokens, seed, examples)
+                if only in (None, "", name) and not play(service, config, name, arguments, tokens, seed, examples)
             ]
             is_sound = service.audit()
         finally:
