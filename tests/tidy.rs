@@ -199,3 +199,38 @@ fn every_error_is_used() {
     }
     assert!(count > 15, "{count} variants were found");
 }
+
+/// What `make mutants` takes out is where it looks for it, and the test that must see it gone is there: a mechanism that was moved would be
+/// missed only when somebody next runs it.
+#[test]
+fn mechanisms_are_where_they_are_looked_for() {
+    #[derive(serde::Deserialize)]
+    struct Mechanism {
+        name: String,
+        test: String,
+        /// None for what is taken out of the schema.
+        file: Option<String>,
+        find: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Mechanisms {
+        mechanism: Vec<Mechanism>,
+    }
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("tests/mutants/mechanisms.toml")).unwrap();
+    let all: Mechanisms = toml::from_str(&text).unwrap();
+    assert!(all.mechanism.len() > 100);
+    for Mechanism { name, test, file, find } in all.mechanism {
+        if let (Some(file), Some(find)) = (file, find) {
+            let source = fs::read_to_string(root.join(&file)).unwrap();
+            assert_eq!(source.matches(&find).count(), 1, "{name}: {file} has not once: {find}");
+        }
+        let (folder, test) = test.strip_prefix("unit:").map_or(("tests/it", test.as_str()), |test| ("src", test));
+        let function = format!("fn {}(", test.rsplit("::").next().unwrap());
+        assert!(
+            sources(folder).iter().any(|(_, source)| source.contains(&function)),
+            "{name}: there is no test {test}"
+        );
+    }
+}

@@ -204,12 +204,15 @@ fn blamed(complaints: &[Value], woven: &BTreeMap<String, Woven>) -> BTreeSet<u32
 /// After the migrations, the one that takes a constraint away.
 fn hooked(text: Vec<u8>) -> Vec<u8> {
     let text = String::from_utf8(text).expect("sources are UTF-8");
-    let end = "    Ok(ran)\n}\n\n#[derive(QueryableByName)]";
+    let end = "    }\n    Ok(ran)\n}\n";
     assert_eq!(text.matches(end).count(), 1, "run_pending of src/store/migrations.rs has changed");
-    let change = "    if let Some(sql) = crate::mutant::schema().filter(|_| !ran.is_empty()) {
+    let change = "    }
+    if let Some(sql) = crate::mutant::schema().filter(|_| !ran.is_empty()) {
         diesel::connection::SimpleConnection::batch_execute(conn, sql)?;
-    }\n";
-    text.replace(end, &format!("{change}{end}")).into_bytes()
+    }
+    Ok(ran)
+}\n";
+    text.replace(end, change).into_bytes()
 }
 
 fn switch(mutants: &[Mutant]) -> String {
