@@ -245,7 +245,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 /// The field at fault: where the parser stood, and, when it missed a field there, that field.
 fn field_at(path: &str, reason: &str) -> String {
-    let path = if path == "." { "" } else { path };
+    // Nowhere yet is a point, and a name that was not finished a question mark.
+    let path = path.trim_end_matches(['.', '?']);
     let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     match missing {
         Some((name, _)) if path.is_empty() => name.to_owned(),

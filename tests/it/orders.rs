@@ -353,6 +353,7 @@ async fn bodies_that_are_no_order() {
         ("NUL in table", with("fulfilment", json!({ "kind": "dine_in", "table": "a\u{0}" }))),
         ("unknown field", with("discount", json!("100%"))),
         ("cut off", order(&[(1, 1)]).to_string()[..40].to_owned()),
+        ("cut off at once", "{".to_owned()),
         ("two orders", format!("{0}{0}", order(&[(1, 1)]))),
         ("a list", "[]".to_owned()),
         ("nothing", String::new()),
@@ -399,6 +400,7 @@ async fn bodies_that_are_no_order() {
     NUL in table: 422 invalid_field fulfilment.table
     unknown field: 400 malformed_body discount
     cut off: 400 malformed_body lines
+    cut off at once: 400 malformed_body -
     two orders: 400 malformed_body -
     a list: 400 malformed_body -
     nothing: 400 malformed_body -
