@@ -237,9 +237,9 @@ impl Config {
             return Err(ConfigError(sentence.to_owned()));
         }
         let answers_ms = [self.placement.answer_timeout_ms, self.events.keep_alive_ms];
-        if answers_ms.into_iter().any(|answer_ms| answer_ms >= self.http.silence_seconds * 1_000) {
+        if answers_ms.into_iter().any(|answer_ms| answer_ms >= self.http.silence_seconds * 500) {
             let sentence =
-                "http.silence_seconds must be longer than placement.answer_timeout_ms and events.keep_alive_ms";
+                "http.silence_seconds must be more than twice placement.answer_timeout_ms and events.keep_alive_ms";
             return Err(ConfigError(sentence.to_owned()));
         }
         if self.database.lock_timeout_ms >= self.database.statement_timeout_ms {

@@ -4,7 +4,7 @@
 //! head behind a whole request, an answer that nobody takes.
 //!
 //! Contract: a connection that could be sent nothing for `http.silence_seconds` is closed. Whoever is being served is sent something in
-//! that time, so it needs not know what a connection is about.
+//! that time, so it needs not know what a connection is about: half of it may pass between two requests, the other half with the answer.
 
 use std::fmt::Debug;
 use std::future::{Future, ready};
@@ -26,8 +26,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config;
 
-/// Between two requests, and for the first one's head.
-const IDLE: Duration = Duration::from_secs(5);
+/// Between two requests, at most: more than proxies and clients keep a connection that they do not use (nginx and AWS's balancers: 60
+/// seconds), so that it is they who close it. A request that meets the service closing it has failed, and nobody repeats an order for them.
+const IDLE: Duration = Duration::from_secs(75);
+/// For the head of a connection's first request.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
 /// Descriptors for what is no connection of a client's: the databases, gateways, webhooks, files.
@@ -67,7 +69,7 @@ where
                     let stopping = stopping.clone();
                     async move { stopping.notified().await }
                 })
-                .keep_alive(KeepAlive::Timeout(IDLE))
+                .keep_alive(KeepAlive::Timeout(IDLE.min(silence / 2)))
                 .client_request_timeout(FIRST_HEAD)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .h1(map_config(app, |()| AppConfig::default()));

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn impatient(seconds: &'static str) -> TestApp {
     let variables = vec![
         ("ROWLOCK_HTTP_SILENCE_SECONDS", seconds),
-        ("ROWLOCK_PLACEMENT_ANSWER_TIMEOUT_MS", "1900"),
+        ("ROWLOCK_PLACEMENT_ANSWER_TIMEOUT_MS", "1400"),
         ("ROWLOCK_EVENTS_KEEP_ALIVE_MS", "1000"),
     ];
     TestApp::with(Setup { variables, ..Setup::default() })
@@ -233,6 +233,20 @@ async fn who_drips_is_cut_off_and_nobody_else_waits() {
         assert_eq!(found, expected, "{name}: {said}");
     }
     assert_eq!(app.count("orders"), 20);
+}
+
+/// A proxy sends its next request on the connection that it has, and none comes to a door that is just being shut.
+#[actix_web::test]
+async fn a_connection_is_kept_for_the_next_request() {
+    let app = TestApp::start();
+    let mut stream = connect(&app);
+    let said = spawn_blocking(move || {
+        write!(stream, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_secs(8));
+        write!(stream, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        read_to_end(&mut stream)
+    });
+    assert_eq!(statuses(&said.await.unwrap()), [200, 200]);
 }
 
 /// Who asks and never reads fills the buffers between, and no more: the service stops to listen, and hangs up.
