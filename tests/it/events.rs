@@ -433,7 +433,7 @@ async fn a_service_that_stops_ends_its_streams() {
         assert_eq!(stream.chunk().await.unwrap(), None, "ends as an answer ends");
     }
     assert_eq!(service.wait().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
 }
 
 #[actix_web::test]

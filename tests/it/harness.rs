@@ -350,7 +350,7 @@ pub(crate) fn placement(customer_id: CustomerId, key: &str, lines: &[(i64, i64)]
 
 /// Waits until something holds that is sure to come.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
-    for _ in 0..800 {
+    for _ in 0..2_000 {
         if holds() {
             return;
         }

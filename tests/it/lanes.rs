@@ -242,7 +242,7 @@ async fn whom_a_stranger_holds_up_holds_up_nobody_else() {
         for (who, goods) in [(&dave, 301), (&erin, 401)] {
             assert_eq!(who.place(&format!("k{n}"), &order(&[(goods, 1)])).await.status, 201, "{n} are stuck");
         }
-        assert!(begun.elapsed() < Duration::from_secs(1), "{n} are stuck: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{n} are stuck: {:?}", begun.elapsed());
     };
     // One lane; both lanes, by one merchant; and more than there are.
     for (who, goods) in [(&alice, 1), (&alice, 2), (&carol, 101)] {

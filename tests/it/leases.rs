@@ -171,12 +171,12 @@ fn a_stopped_holder_frees_nothing_and_writes_nothing(keeper: &Keeper) {
 fn nothing_comes_between_compare_and_delete(keeper: &Keeper) {
     let (first, second) = (keeper.instance(), keeper.instance());
     let ttl = Duration::from_millis(15);
-    let mut handed_over = 0;
+    // Each round meets the end of the lease from the side that the one before it did not.
+    let (mut handed_over, mut release_after) = (0, ttl);
     for round in 0..120 {
         let work = "work";
         let sent = Instant::now();
         assert!(first.acquire(work, "first", ttl).is_some());
-        let release_after = ttl.saturating_sub(Duration::from_micros(1_500)) + Duration::from_micros(25 * round);
         let (was_mine, took) = thread::scope(|scope| {
             // Takes it the moment it can be had.
             let taker = scope.spawn(|| {
@@ -190,6 +190,8 @@ fn nothing_comes_between_compare_and_delete(keeper: &Keeper) {
             (was_mine, taker.join().unwrap())
         });
         handed_over += u32::from(!was_mine);
+        let step = Duration::from_micros(100);
+        release_after = if was_mine { release_after + step } else { release_after.saturating_sub(step) };
         assert!(second.renew(work, "second"), "round {round}: taken after {:?}, freed by another", took - sent);
         assert!(!first.release(work, "first"), "round {round}");
         assert!(second.release(work, "second"), "round {round}");

@@ -39,7 +39,7 @@ pub(crate) async fn switch(app: &TestApp, switches: Value) {
 /// Runs the timers until `sql` selects `value`, for ten seconds at most: notices come when they come.
 pub(crate) async fn until(app: &TestApp, sql: &str, value: &str) {
     let mut found = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..400 {
         found = words(&mut app.conn(), sql);
         if found == [value] {
             return;

@@ -392,7 +392,7 @@ async fn redirects_are_not_followed_and_bodies_not_read() {
 
 #[actix_web::test]
 async fn one_who_is_slow_holds_up_nobody_else() {
-    let app = start(&[PRIVATE, ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "2000")]);
+    let app = start(&[PRIVATE, ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "6000")]);
     let (slow, quick) = (Machine::start(&[Reply::Hang]), Machine::start(&[]));
     hook(&app, 1, &slow.url);
     hook(&app, 2, &quick.url);
@@ -401,7 +401,7 @@ async fn one_who_is_slow_holds_up_nobody_else() {
     let begun = Instant::now();
     let (made, ()) = tokio::join!(deliver(&app), async {
         until(|| quick.received().len() == 3).await;
-        assert!(begun.elapsed() < Duration::from_millis(1_900), "it took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_millis(5_900), "it took {:?}", begun.elapsed());
     });
     assert_eq!((made, slow.received().len()), (4, 1));
 }
