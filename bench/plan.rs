@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::Result;
 
-/// One second of every cell before the first round: caches, plans and page splits of the young tables.
-pub(crate) const WARM_UP_SECONDS: u32 = 1;
+/// Of every cell before the first round, for caches, plans and page splits of the young tables. A busy host may keep a second all for itself.
+pub(crate) const WARM_UP_SECONDS: u32 = 2;
 const ROUNDS: u32 = 3;
 const SECONDS: u32 = 8;
 const QUICK_ROUNDS: u32 = 2;
