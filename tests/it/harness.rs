@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -19,6 +20,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use nix::sys::statvfs::statvfs;
 use reqwest::Method;
 use rowlock::clock::{Clock, uuid_at};
 use rowlock::config::Config;
@@ -101,14 +103,22 @@ pub(crate) fn cluster() -> &'static TestCluster {
     })
 }
 
-/// A folder that other users can enter: the server runs as one of them when the tests are root's.
+/// A folder that other users can enter: the server runs as one of them when the tests are root's. In memory where there is enough
+/// and nobody wants it elsewhere: the thousands of files that databases are made of cost a disk more than the tests cost the processor.
 pub(crate) fn open_temp_dir() -> std::path::PathBuf {
-    let dir = tempfile::Builder::new().prefix("rowlock-test-").tempdir().unwrap().keep();
+    let in_memory = Path::new("/dev/shm");
+    #[expect(clippy::unnecessary_cast, reason = "macOS counts blocks with 32 bits")]
+    let room = statvfs(in_memory).map_or(0, |stat| stat.blocks_available() as u64 * stat.fragment_size() as u64);
+    let parent = match std::env::var_os("TMPDIR") {
+        None if room > 4 << 30 => in_memory.to_owned(),
+        _ => std::env::temp_dir(),
+    };
+    let dir = tempfile::Builder::new().prefix("rowlock-test-").tempdir_in(parent).unwrap().keep();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     dir
 }
 
-fn start_cluster(dir: &std::path::Path, settings: &[&str]) -> Cluster {
+fn start_cluster(dir: &Path, settings: &[&str]) -> Cluster {
     let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
     Cluster::start(&Options { data_dir: dir.to_owned(), user: "postgres".into(), settings, ..Options::default() })
         .unwrap()
