@@ -183,7 +183,7 @@ pub(crate) fn try_open(credentials: &str) -> Result<Opened, String> {
         fs::write(dir.path().join(name), content).unwrap();
     }
     let file = dir.path().join("gateways.toml");
-    let config = Config::from_parts(&format!("[gateways]\nfile = {file:?}\ntimeout_ms = 300\n"), []).unwrap();
+    let config = Config::from_parts(&format!("[gateways]\nfile = {file:?}\ntimeout_ms = 1500\n"), []).unwrap();
     let metrics = Arc::new(Metrics::default());
     let (url, clock) = ("https://shop.example".to_owned(), Clock::at(noon()));
     let gateways = Gateways::open(&config.gateways, url, b"secret", clock, Arc::clone(&metrics))?;

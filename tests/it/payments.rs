@@ -299,7 +299,7 @@ async fn a_cancellation_that_meets_money_pays_it_back() {
 /// Nothing is decided on a guess: not by an answer that does not come, nor by one that comes too late.
 #[actix_web::test]
 async fn an_unclear_answer_keeps_the_order() {
-    let setup = Setup { variables: vec![("ROWLOCK_GATEWAYS_TIMEOUT_MS", "300")], ..Setup::default() };
+    let setup = Setup { variables: vec![("ROWLOCK_GATEWAYS_TIMEOUT_MS", "1500")], ..Setup::default() };
     let app = TestApp::with(setup);
     let alice = app.customer("alice").await;
     for faults in [json!({ "fail_after": ["close", "query"] }), json!({ "hang_after": ["close", "query"] })] {

@@ -170,7 +170,7 @@ async fn too_much_too_little_and_too_late_is_paid() {
 
 #[actix_web::test]
 async fn what_took_effect_is_answered_with_an_error_or_not_at_all() {
-    let quick = vec![("ROWLOCK_GATEWAYS_TIMEOUT_MS", "300")];
+    let quick = vec![("ROWLOCK_GATEWAYS_TIMEOUT_MS", "1500")];
     let app = TestApp::with(Setup { variables: quick, ..Setup::default() });
     for switches in
         [json!({ "fail_after": ["create", "close", "refund"] }), json!({ "hang_after": ["create", "close", "refund"] })]
