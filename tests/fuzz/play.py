@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 HERE = Path(__file__).resolve().parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -44,6 +45,7 @@ class Service:
             "ROWLOCK_HTTP_LOGINS_PER_MINUTE": "1000000",
             "ROWLOCK_HTTP_STAFF_REQUESTS_PER_SECOND": "30000",
             "ROWLOCK_HTTP_STAFF_LOGINS_PER_MINUTE": "10000",
+            "ROWLOCK_WEBHOOKS_ALLOW_PRIVATE": "true",
         }
         self.log = folder / "log"
         with self.log.open("w") as log:
@@ -70,7 +72,7 @@ class Service:
         if key:
             headers["Idempotency-Key"] = key
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/v1/{path}", data, headers, method=method)
+        request = urllib.request.Request(urljoin(f"{self.url}/v1/", path), data, headers, method=method)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
@@ -86,11 +88,31 @@ class Service:
         return subprocess.run([self.rowlock, "audit"], cwd=self.folder, env=self.environment).returncode == 0
 
 
+def until(holds):
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.1)
+    sys.exit("fuzz: the history does not come about")
+
+
+def call_off_in_vain(service, customer, payments, orders):
+    """Orders that are paid and called off, and whose money does not go back: a human must see to it."""
+    service.call("PUT", "/sandbox/v1/switches", {"refund": "fail"})
+    for payment, order in zip(payments, orders):
+        service.call("POST", f"/sandbox/v1/payments/{payment['id'].replace('-', '')}/pay", {})
+        path = f"merchants/1/orders/{order['id']}"
+        until(lambda: service.call("GET", path, token=customer)["state"] == "pending_accept")
+        service.call("POST", f"{path}/cancel", {"reason": "changed_mind"}, customer)
+
+
 def give_history(service):
     """Orders in some of the states there are: the ids of what there is now, by what `schemathesis.toml` calls them, and the tokens of a
     customer and the owner."""
     customer = service.call("POST", "merchants/1/sessions", {"code": "fuzz"})["token"]
     owner = service.call("POST", "admin/merchants/1/sessions", {"login": "owner", "password": "rowlock-demo"})["token"]
+    # Nobody listens there.
+    service.call("PATCH", "admin/merchants/1/settings", {"webhook_url": "http://127.0.0.1:9/"}, owner)
     categories = service.call("GET", "admin/merchants/1/menu", token=owner)["categories"]
     products = [product for category in categories for product in category["products"]]
     goods = [goods["id"] for product in products for goods in product["goods"]]
@@ -117,10 +139,17 @@ def give_history(service):
     for number, order in enumerate(cash):
         for move in moves[: number % 4]:
             service.call("POST", f"admin/merchants/1/orders/{order['id']}/{move}", {} if move == "accept" else None, owner)
+    call_off_in_vain(service, customer, payments[:4], [order for order in orders if order not in cash][:4])
+    show_alerts = lambda: service.call("GET", "admin/merchants/1/alerts", token=owner)["items"]
+    until(lambda: len(show_alerts()) == 4)
+    alerts = show_alerts()
+    deliveries = service.call("GET", "admin/merchants/1/webhook-deliveries", token=owner)["items"]
     votes = service.call("POST", "admin/merchants/1/accounts", {"kind": "votes", "name": "Dish of the year"}, owner, "votes")
     staff = service.call("GET", "admin/merchants/1/staff", token=owner)["items"]
     things = {"category": categories, "product": products, "order": orders, "address": addresses, "payment": payments}
     ids = {name: [thing["id"] for thing in things] for name, things in things.items()}
+    ids |= {"alert": [alert["id"] for alert in alerts], "refund": [alert["refund_id"] for alert in alerts]}
+    ids |= {"delivery": [delivery["seq"] for delivery in deliveries]}
     ids |= {"goods": goods, "account": [votes["id"]], "staff": [member["id"] for member in staff]}
     return ids, customer, owner
 
