@@ -34,7 +34,7 @@ pub(super) fn mount(config: &mut ServiceConfig, has_demo: bool) {
         .route("/admin/{path:.*}", web::get().to(|req, path: Path<String>| async move { panel(&req, &path) }));
     if has_demo {
         config
-            .service(web::redirect("/demo", "/demo/1"))
+            .route("/demo", web::get().to(|req| async move { first_shop(&req) }))
             .route("/demo/{merchant:[0-9]+}", web::get().to(|req| async move { page(&req, "demo.html") }));
     }
 }
@@ -42,6 +42,13 @@ pub(super) fn mount(config: &mut ServiceConfig, has_demo: bool) {
 fn panel(req: &HttpRequest, path: &str) -> Result<HttpResponse, Error> {
     // Pages are what the panel's own script tells apart; files have a dot.
     if path.contains('.') { file(req, path) } else { Ok(page(req, "index.html")) }
+}
+
+/// The demo of the first merchant, at the table that the code on it names.
+fn first_shop(req: &HttpRequest) -> HttpResponse {
+    let query = Some(req.query_string()).filter(|query| !query.is_empty());
+    let address = query.map_or_else(|| "/demo/1".to_owned(), |query| format!("/demo/1?{query}"));
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, address)).finish()
 }
 
 /// A page, which may be another one after the next upgrade.

@@ -75,4 +75,7 @@ async fn the_demo_is_where_customers_log_in_by_the_sandbox() {
         assert_eq!(app.get(path).await.status, status, "{path}");
     }
     assert_eq!(app.get("/demo/x").await.status, StatusCode::NOT_FOUND);
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let answer = client.get(format!("{}/demo?table=A3", app.address)).send().await.unwrap();
+    assert_eq!(answer.headers()["location"], "/demo/1?table=A3", "the table is the one on the code");
 }
