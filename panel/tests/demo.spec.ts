@@ -11,6 +11,11 @@ async function fill(page: Page, restaurant: Restaurant, dish = '拍黄瓜', coun
   await page.getByTestId('check-out').click();
 }
 
+/** Presses what the sandbox's page has in both languages. */
+async function press(page: Page, role: 'button' | 'link', name: RegExp): Promise<void> {
+  await page.getByRole(role, { name }).first().click();
+}
+
 test('an order that is placed and paid for there rings on the open board', async ({ browsers, restaurant }) => {
   const board = await browsers.open('cashier');
   await expect(board.getByTestId('live')).toHaveText('Live');
@@ -24,18 +29,12 @@ test('an order that is placed and paid for there rings on the open board', async
   await page.getByTestId('place').click();
   await page.waitForURL(/\/sandbox\/pay\//);
   await expect(board.getByTestId('card')).toHaveCount(0);
-  await page
-    .getByRole('button', { name: /^支付|Pay/ })
-    .first()
-    .click();
+  await press(page, 'button', /^支付|Pay/);
   await expect(board.getByTestId('card')).toContainText('Table C4');
   await expect(board.getByTestId('card')).toContainText('不要辣');
   await expect(board).toHaveTitle(/^\(1\)/);
   expect(Number(await board.getByTestId('sound').getAttribute('data-rings'))).toBeGreaterThan(0);
-  await page
-    .getByRole('link', { name: /返回|Back/ })
-    .first()
-    .click();
+  await press(page, 'link', /返回|Back/);
   await expect(page.getByTestId('order')).toHaveAttribute('data-state', 'pending_accept');
   await board.getByTestId('accept').click();
   await expect(page.getByTestId('order')).toHaveAttribute('data-state', 'accepted');
@@ -57,6 +56,22 @@ test('a customer who pays in cash calls off what is not accepted', async ({ brow
   await page.getByTestId('cancel-now').click();
   await expect(page.getByTestId('order')).toHaveAttribute('data-state', 'cancelled');
   await expect(board.getByTestId('card')).toHaveCount(0);
+});
+
+test('who calls off what they have paid for sees the money come back', async ({ browsers, restaurant }) => {
+  const page = await browsers.visit(`/demo/${restaurant.id}`, { viewport: PHONE });
+  await fill(page, restaurant);
+  await page.getByTestId('kind-pickup').check();
+  await page.getByTestId('pay-sandbox').check();
+  await page.getByTestId('place').click();
+  await page.waitForURL(/\/sandbox\/pay\//);
+  await press(page, 'button', /^支付|Pay/);
+  await press(page, 'link', /返回|Back/);
+  await expect(page.getByTestId('order')).toHaveAttribute('data-state', 'pending_accept');
+  await expect(page.getByTestId('refund')).toHaveCount(0);
+  await page.getByTestId('cancel').click();
+  await page.getByTestId('cancel-now').click();
+  await expect(page.getByTestId('refund')).toHaveText('¥24.00 has been paid back', { timeout: 30_000 });
 });
 
 test('what is sold out under one’s fingers is left out, and the rest ordered', async ({ browsers, restaurant }) => {

@@ -26,7 +26,7 @@ use crate::gateway::{Checkout, Envelope};
 use crate::service::till::Started;
 use crate::store::payments::Payment;
 use crate::store::refunds::Refund;
-use crate::store::{orders, payments};
+use crate::store::{orders, payments, refunds};
 
 fn payment_state() -> Object {
     names(PaymentState::ALL.iter().map(|state| state.name()).collect())
@@ -205,14 +205,49 @@ pub(super) async fn start_payment(
     Ok(HttpResponse::Ok().json(StartedView { payment: payment.into(), checkout: checkout.map(CheckoutView::from) }))
 }
 
+/// Money that goes back, as its customer sees it: whose turn it is, and how often somebody tried, is not for them to worry about.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CustomerRefund)]
+struct CustomerRefundView {
+    id: Uuid,
+    payment_id: Uuid,
+    /// `processing` until the customer has the money.
+    #[schema(schema_with = customer_refund_state)]
+    state: &'static str,
+    #[schema(schema_with = amount)]
+    amount: Money,
+    created_at: DateTime<Utc>,
+    /// When the customer had the money.
+    settled_at: Option<DateTime<Utc>>,
+}
+
+fn customer_refund_state() -> Object {
+    names(vec!["processing", "succeeded"])
+}
+
+impl From<Refund> for CustomerRefundView {
+    fn from(refund: Refund) -> Self {
+        Self {
+            id: refund.id.0,
+            payment_id: refund.payment.0,
+            state: if refund.state == RefundState::Succeeded { "succeeded" } else { "processing" },
+            amount: refund.amount,
+            created_at: refund.created_at,
+            settled_at: refund.settled_at,
+        }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = Payments)]
 struct PaymentsView {
     /// The oldest first.
     items: Vec<PaymentView>,
+    /// What goes back of them, the oldest first.
+    refunds: Vec<CustomerRefundView>,
 }
 
-/// The attempts to pay an order.
+/// The attempts to pay an order, and what goes back of them.
 #[utoipa::path(
     tag = "customers",
     security(("customer" = [])),
@@ -230,10 +265,13 @@ pub(super) async fn list_payments(
     req.extensions_mut().insert(AboutOrder(id));
     let found = read(&app, who.merchant, move |conn| {
         orders::find(conn, who.merchant, who.id, id)?.ok_or(Error::NotFound)?;
-        Ok(payments::of_order(conn, who.merchant, id)?)
+        Ok(PaymentsView {
+            items: payments::of_order(conn, who.merchant, id)?.into_iter().map(PaymentView::from).collect(),
+            refunds: refunds::of_order(conn, who.merchant, id)?.into_iter().map(CustomerRefundView::from).collect(),
+        })
     })
     .await?;
-    Ok(HttpResponse::Ok().json(PaymentsView { items: found.into_iter().map(PaymentView::from).collect() }))
+    Ok(HttpResponse::Ok().json(found))
 }
 
 #[derive(Deserialize)]

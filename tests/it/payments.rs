@@ -399,6 +399,35 @@ async fn nobody_pays_in_time() {
     assert_eq!(app.stock(1), 100);
 }
 
+/// Who has called off what they paid for wants to know where the money is, and nothing of the restaurant's trouble with it.
+#[actix_web::test]
+async fn customers_see_what_goes_back() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let one = attempt(&alice, "one").await;
+    let path = format!("/orders/{}/payments", one.order);
+    assert_eq!(alice.get(&path).await.json()["refunds"], json!([]));
+    press(&app, &one.number, "pay").await;
+    until(&app, &state(&one), "pending_accept").await;
+    switch(&app, json!({ "refund": "fail" })).await;
+    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    pass(&app, TimeDelta::minutes(5)).await;
+    let failed = owner.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0].clone();
+    assert_eq!(failed["state"], "failed");
+    let mut shown = json!([{
+        "id": failed["id"], "payment_id": one.payment, "state": "processing", "amount": "20.00",
+        "created_at": failed["created_at"], "settled_at": null,
+    }]);
+    assert_eq!(alice.get(&path).await.json()["refunds"], shown);
+    switch(&app, json!({})).await;
+    owner.post(&format!("/refunds/{}/retry", failed["id"].as_str().unwrap()), &json!({})).await;
+    let_refunds_end(&app).await;
+    let settled = owner.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0]["settled_at"].clone();
+    assert!(settled.is_string());
+    (shown[0]["state"], shown[0]["settled_at"]) = (json!("succeeded"), settled);
+    assert_eq!(alice.get(&path).await.json()["refunds"], shown);
+}
+
 /// A refund that fails is asked for under another number, one that is stuck under its own; and the customer gets the money once.
 #[actix_web::test]
 async fn refunds_go_on_until_the_customer_has_the_money() {

@@ -1163,7 +1163,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The attempts to pay an order. */
+        /** The attempts to pay an order, and what goes back of them. */
         get: operations["list_payments"];
         put?: never;
         /**
@@ -1601,6 +1601,27 @@ export interface components {
              */
             delta: number;
             reason: string;
+        };
+        /** @description Money that goes back, as its customer sees it: whose turn it is, and how often somebody tried, is not for them to worry about. */
+        CustomerRefund: {
+            /**
+             * @description Yuan (CNY) as a decimal string
+             * @example 19.80
+             */
+            amount: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            payment_id: string;
+            /**
+             * Format: date-time
+             * @description When the customer had the money.
+             */
+            settled_at?: string | null;
+            /** @enum {string} */
+            state: "processing" | "succeeded";
         };
         DelayOrder: {
             /**
@@ -2142,6 +2163,8 @@ export interface components {
         Payments: {
             /** @description The oldest first. */
             items: components["schemas"]["Payment"][];
+            /** @description What goes back of them, the oldest first. */
+            refunds: components["schemas"]["CustomerRefund"][];
         };
         /** @description What to order, how to get it and how to pay it. */
         PlaceOrder: {

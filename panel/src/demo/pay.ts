@@ -30,12 +30,15 @@ function withWayBack(page: string, id: string): string {
   return url.href;
 }
 
+/** The attempts to pay an order, and what goes back of them. @throws Problem */
+export async function payments(id: string): Promise<Schema<'Payments'>> {
+  return await mine(() => ask(api.GET('/v1/merchants/{m}/orders/{id}/payments', { params: { path: { m, id } } })));
+}
+
 /** The last attempt to pay an order; where it is open, the gateway is asked about it first. @throws Problem */
 export async function lastPayment(id: string): Promise<Schema<'Payment'> | undefined> {
-  const path = { m, id };
-  const all = await mine(() => ask(api.GET('/v1/merchants/{m}/orders/{id}/payments', { params: { path } })));
-  const last = all.items.at(-1);
+  const last = (await payments(id)).items.at(-1);
   if (last?.state !== 'pending') return last;
-  const params = { path: { ...path, payment: last.id } };
+  const params = { path: { m, id, payment: last.id } };
   return await mine(() => ask(api.POST('/v1/merchants/{m}/orders/{id}/payments/{payment}/check', { params })));
 }

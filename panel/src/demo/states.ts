@@ -16,6 +16,11 @@ export function isOver(order: Order): boolean {
   return OVER.includes(order.state);
 }
 
+/** Whether money may go back: of an order that was called off, perhaps before its money came, or that was refunded since. */
+export function mayBePaidBack(order: Schema<'OrderWithHistory'>): boolean {
+  return isOver(order) || order.history.some(({ move }) => move === 'refund');
+}
+
 /** Whether the restaurant has it in hand, or is about to. */
 export function canNudge(order: Order): boolean {
   return !isOver(order) && order.state !== 'pending_payment';

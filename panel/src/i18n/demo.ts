@@ -128,7 +128,6 @@ export const demo = {
     cashDue: ['现金付款：¥{amount}', 'To pay in cash: ¥{amount}'],
     cashPaid: ['现金已付', 'Paid in cash'],
     because: ['原因：{words}', 'Reason: {words}'],
-    moneyBack: ['已付的 ¥{amount} 会原路退回', 'The ¥{amount} you paid goes back the way it came'],
     pay: ['去支付', 'Pay now'],
     payAgain: ['重新支付', 'Pay again'],
     payExpired: [
@@ -153,6 +152,10 @@ export const demo = {
     returned: ['已退 {n}', '{n} paid back'],
     none: ['还没有订单', 'No orders yet'],
     count: ['共 {n} 份', '{n} in all'],
+  },
+  refundStates: {
+    processing: ['¥{amount} 正在原路退回', '¥{amount} is going back the way it came'],
+    succeeded: ['¥{amount} 已退回', '¥{amount} has been paid back'],
   },
   moves: {
     pay: ['付款成功', 'Paid'],
