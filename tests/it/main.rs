@@ -52,6 +52,7 @@ mod races;
 mod reconcile;
 mod recovery;
 mod redis_faults;
+mod refunds;
 mod sandbox;
 mod sandbox_notices;
 mod schema;
