@@ -23,7 +23,7 @@ const EARLIEST: &str = "20261121000042";
 
 const CLIENTS: usize = 4;
 
-/// What waits for a lock on a table that orders do not ask for, or for somebody's transaction to end.
+/// Who waits for a lock of a table that is stronger than any that placing an order asks for.
 const MIGRATION_WAITS: &str = "SELECT count(*) AS value FROM pg_locks JOIN pg_database ON pg_database.oid = database
     WHERE datname = current_database() AND locktype = 'relation' AND NOT granted AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')";
 
