@@ -2,8 +2,9 @@
 -- sold out (11002), and 1,000 customers; merchants 2 to 501, for `many`, have 20 goods and 4 customers each. Goods and
 -- customer k of merchant m have the number m * 10000 + k, and a customer's uuid has that number's digits: scripts can make
 -- them up.
-INSERT INTO merchants (id, name_zh, name_en, time_zone, created_at)
-    SELECT m, '店', 'Shop', 'Asia/Shanghai', now() FROM generate_series(1, 501) m;
+-- Orders wait for an answer longer than everything is measured: else timers would call off in one cell what was placed in another.
+INSERT INTO merchants (id, name_zh, name_en, time_zone, accept_minutes, created_at)
+    SELECT m, '店', 'Shop', 'Asia/Shanghai', 120, now() FROM generate_series(1, 501) m;
 INSERT INTO customers (merchant_id, id, provider, subject, created_at)
     SELECT m, lpad((m * 10000 + k)::text, 32, '0')::uuid, 'sandbox', 'customer ' || k, now()
     FROM generate_series(1, 501) m CROSS JOIN LATERAL generate_series(1, CASE m WHEN 1 THEN 1000 ELSE 4 END) k;

@@ -18,7 +18,7 @@ INSERT INTO orders (merchant_id, id, customer_id, idempotency_key, request_hash,
             PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1), 6, 112), 'hex')::uuid,
         lpad(:customer, 32, '0')::uuid, :key,
         '\x9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', 'pending_accept', 'pickup', NULL, NULL, NULL,
-        NULL, 'cash', 37.50, 0, 37.50, '', NULL, now() + interval '10 minutes', now())
+        NULL, 'cash', 37.50, 0, 37.50, '', NULL, now() + interval '2 hours', now())
     RETURNING id AS order_id \gset
 INSERT INTO order_lines (merchant_id, order_id, goods_id, position, name_zh, name_en, spec_zh, spec_en, price, count)
     VALUES (1, :order_id, :g1, 0, '饺子', 'Dumplings', '大份', 'Large', 12.50, 1),
