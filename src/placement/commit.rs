@@ -10,7 +10,7 @@
 //!    are written; so this step is left out ([`Keys::Presumed`]) until the index did, or somebody is about to be refused.
 //! 4. Plan: pure, in arrival order. A key that stands twice in the group counts the second time as a repeat of the first, if
 //!    that is placed.
-//! 5. Write all placed orders in bulk and take their units from stock. Should the database refuse, go back to the
+//! 5. Write all placed orders in bulk and take their units from stock, in one statement. Should the database refuse, go back to the
 //!    savepoint, which gives the locks back, too; so lock and read again, then plan and write order by order, each under a
 //!    savepoint of its own: one that the database refuses does not take its neighbours down, nor anything from them.
 //!    A lone order has no neighbours and needs no savepoint.
@@ -28,7 +28,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Locking;
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{Facts, Placement, Verdict, plan, spent, taken};
+use crate::domain::placement::{Facts, Placement, Verdict, plan, spent};
 use crate::domain::{AddressId, CartId, CustomerId, OrderId, Refusal};
 use crate::error::Error;
 use crate::store::{Retryable, SortedIds, Tx, ledger, merchants, orders, people, placing};
@@ -238,16 +238,13 @@ fn write(
     }
     // Two groups that share keys insert them in the same order, so they cannot wait for each other in a ring.
     placed.sort_by_key(|(request, _)| (request.customer_id, &request.key));
-    placing::insert_orders(tx, &placed)?;
-    placing::insert_grants(tx, &placed, &facts.goods)?;
-    let taken = taken(placed.iter().map(|(_, order)| *order));
     match locking {
         Locking::Pessimistic => {
-            let rows = placing::take(tx, &taken)?;
-            assert_eq!(rows, taken.len(), "the plan saw these rows locked, so what it takes is there");
+            let has_taken = placing::write(tx, &placed, &facts.goods)?;
+            assert!(has_taken, "the plan saw these rows locked, so what it takes is there");
         }
         Locking::Optimistic => {
-            if placing::take_unchanged(tx, &taken, &facts.goods)? != taken.len() {
+            if !placing::write_unchanged(tx, &placed, &facts.goods)? {
                 return Err(Error::StockChanged);
             }
         }

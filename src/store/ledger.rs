@@ -12,7 +12,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
-use super::bulk::bulk_insert;
+use super::bulk::{self, Rows as _, bulk_insert};
 use super::placing::in_ledger;
 use super::rows::corrupt;
 use super::schema::{accounts, entries};
@@ -430,7 +430,6 @@ pub fn spend(tx: &mut Tx<'_>, orders: &[&Order], read: &HashMap<CustomerId, Poin
     if spend.execute(tx.conn)? != spent.len() {
         return Ok(false);
     }
-    let rows = entries.account_id.len();
-    assert_eq!(entries.insert(tx.conn)?, rows, "every entry is written");
+    assert_eq!(bulk::insert(&entries, tx.conn)?, entries.count(), "every entry is written");
     Ok(true)
 }

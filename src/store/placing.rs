@@ -1,8 +1,8 @@
-//! The statements of a group's transaction: one a table, whatever the size of the group, each prepared once a connection. Values
-//! travel as arrays; a few rows are inserted by `VALUES` (see `bulk`).
+//! The statements of a group's transaction: their number does not depend on the size of the group, and each is prepared once a
+//! connection. Values travel as arrays; a few rows are inserted by `VALUES` (see `bulk`).
 //!
-//! diesel caches neither multi-row `VALUES` nor `sql_query`, and knows no `FOR UPDATE OF`; so each is a node whose type is
-//! its identity.
+//! diesel caches neither multi-row `VALUES` nor `sql_query`, and knows no `FOR UPDATE OF` and no `WITH` that writes; so each is a node of
+//! its own.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,19 +11,21 @@ use diesel::dsl::AsSelect;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
 use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Binary, Bool, HasSqlType, Integer, Nullable, Numeric, SingleValue, SmallInt, Text, Timestamptz,
+    Uuid as SqlUuid,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::bulk::bulk_insert;
+use super::bulk::{Rows as _, Shape, bulk_insert};
 use super::merchants::{self, Merchant, Row as MerchantRow};
 use super::rows::{Corrupt, corrupt, money};
 use super::schema::orders;
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{GoodsFacts, Grant, GrantTo, IdempotencyKey, Placement, RequestHash};
+use crate::domain::placement::{GoodsFacts, Grant, GrantTo, IdempotencyKey, Placement, RequestHash, taken};
 use crate::domain::{AccountId, CartId, CustomerId, GoodsId, LocalText, OrderId};
 
 /// `SELECT … FROM goods … ORDER BY id`, with or without `FOR UPDATE OF` the goods alone. The merchant's columns come with the first
@@ -240,16 +242,158 @@ bulk_insert! {
     }
 }
 
-/// Writes orders with their lines, and tells the outbox: three statements, however many orders. The order's own row is the
-/// first of its history.
+bulk_insert! {
+    InsertGrants into "order_grants" {
+        order_id: SqlUuid = Uuid,
+        goods_id: BigInt = i64,
+        account_id: Nullable<SqlUuid> = Option<Uuid>,
+        kind: Nullable<Text> = Option<&'static str>,
+        amount: BigInt = i64,
+    }
+}
+
+/// `UPDATE goods` without a join, whose plan would depend on how many rows it expects: a row finds what is to be done with it by
+/// a binary search (`width_bucket`) among the ids, which ascend.
+struct Take {
+    merchant_id: i64,
+    ids: Vec<i64>,
+    counts: Vec<i32>,
+    /// What was read of each row must be so still.
+    only_unchanged: bool,
+    stocks: Vec<i32>,
+    prices: Vec<Decimal>,
+}
+
+impl Take {
+    fn new(
+        merchant_id: i64,
+        taken: &BTreeMap<GoodsId, u32>,
+        read: &BTreeMap<GoodsId, GoodsFacts>,
+        only_unchanged: bool,
+    ) -> Self {
+        Self {
+            only_unchanged,
+            merchant_id,
+            ids: taken.keys().map(|id| id.0).collect(),
+            counts: taken.values().map(|count| in_stock(*count)).collect(),
+            stocks: taken.keys().map(|id| in_stock(read[id].stock)).collect(),
+            prices: taken.keys().map(|id| read[id].price.decimal()).collect(),
+        }
+    }
+
+    /// The field of an array that belongs to the row.
+    fn of_row<'b, T, A>(&'b self, array: &'b Vec<A>, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>
+    where
+        T: SingleValue,
+        Vec<A>: ToSql<Array<T>, Pg>,
+        Pg: HasSqlType<Array<T>>,
+    {
+        out.push_sql("(");
+        out.push_bind_param::<Array<T>, _>(array)?;
+        out.push_sql(")[width_bucket(id, ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        out.push_sql(")]");
+        Ok(())
+    }
+
+    fn walk<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE goods SET stock = stock - ");
+        self.of_row::<Integer, _>(&self.counts, &mut out)?;
+        out.push_sql(", sales = sales + ");
+        self.of_row::<Integer, _>(&self.counts, &mut out)?;
+        out.push_sql(" WHERE merchant_id = ");
+        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
+        out.push_sql(" AND id = ANY(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        out.push_sql(") AND stock >= ");
+        self.of_row::<Integer, _>(&self.counts, &mut out)?;
+        if self.only_unchanged {
+            out.push_sql(" AND on_sale AND stock = ");
+            self.of_row::<Integer, _>(&self.stocks, &mut out)?;
+            out.push_sql(" AND price = ");
+            self.of_row::<Numeric, _>(&self.prices, &mut out)?;
+        }
+        Ok(())
+    }
+}
+
+/// All that orders write, as one statement: to send one and wait for its answer takes as long as to write a row or two.
+///
+/// `WITH … AS (INSERT …), … UPDATE goods`. No part reads what another writes, and the orders come before what has a key to them: so a
+/// database sharded by merchant runs the parts one after the other on the merchant's shard, and commits in one phase. The statement
+/// answers how many rows of goods had what is taken of them. Where the merchant's own row was missing, which the inserts are crossed
+/// with, there would be no goods either.
+struct Write<'a> {
+    orders: InsertOrders<'a>,
+    lines: InsertLines<'a>,
+    outbox: InsertOutbox<'a>,
+    grants: InsertGrants<'a>,
+    take: Take,
+}
+
+impl QueryId for Write<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Pg> for Write<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        // No table gets more rows than this one.
+        let shape = Shape::of(self.lines.count());
+        out.push_sql("WITH written_orders AS (");
+        self.orders.walk(shape, out.reborrow())?;
+        out.push_sql("), written_lines AS (");
+        self.lines.walk(shape, out.reborrow())?;
+        out.push_sql("), told AS (");
+        self.outbox.walk(shape, out.reborrow())?;
+        if self.grants.count() > 0 {
+            out.push_sql("), granted AS (");
+            self.grants.walk(shape, out.reborrow())?;
+        }
+        out.push_sql(") ");
+        self.take.walk(out)
+    }
+}
+
+impl RunQueryDsl<Conn> for Write<'_> {}
+
+/// Writes orders with their lines, tells the outbox, writes down what their payment will credit, as their goods say now, and takes their
+/// units from stock, each goods row only if it has that many left. The order's own row is the first of its history. Tells whether
+/// every goods row had; if not, what was written must be undone.
 ///
 /// # Panics
-/// When the database reports fewer rows than were sent: then the merchant's own row is missing.
-pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryResult<()> {
+/// When a line's goods were not read.
+pub fn write(
+    tx: &mut Tx<'_>,
+    placed: &[(&Placement, &Order)],
+    read: &BTreeMap<GoodsId, GoodsFacts>,
+) -> QueryResult<bool> {
+    write_all(tx, placed, read, false)
+}
+
+/// As [`write`], taking from a goods row only if its stock and price are still what was `read` of it and it is still on sale.
+///
+/// # Panics
+/// When a line's goods were not read.
+pub fn write_unchanged(
+    tx: &mut Tx<'_>,
+    placed: &[(&Placement, &Order)],
+    read: &BTreeMap<GoodsId, GoodsFacts>,
+) -> QueryResult<bool> {
+    write_all(tx, placed, read, true)
+}
+
+fn write_all(
+    tx: &mut Tx<'_>,
+    placed: &[(&Placement, &Order)],
+    read: &BTreeMap<GoodsId, GoodsFacts>,
+    only_unchanged: bool,
+) -> QueryResult<bool> {
     let merchant_id = tx.merchant.0;
     let mut orders = InsertOrders { merchant_id, ..Default::default() };
     let mut lines = InsertLines { merchant_id, ..Default::default() };
     let mut outbox = InsertOutbox { merchant_id, ..Default::default() };
+    let mut grants = InsertGrants { merchant_id, ..Default::default() };
     for (placement, order) in placed {
         let (table, address) = match &order.fulfilment {
             Fulfilment::DineIn { table } => (Some(table.as_str()), None),
@@ -287,43 +431,7 @@ pub fn insert_orders(tx: &mut Tx<'_>, placed: &[(&Placement, &Order)]) -> QueryR
             lines.spec_en.push(&line.spec.en);
             lines.price.push(line.price.decimal());
             lines.count.push(in_stock(line.count));
-        }
-        outbox.order_id.push(order.id.0);
-        outbox.kind.push("order_placed");
-        outbox.state.push(order.state.name());
-        outbox.happened_at.push(order.placed_at);
-    }
-    let line_count = lines.goods_id.len();
-    assert_eq!(orders.insert(tx.conn)?, placed.len(), "every order is written");
-    assert_eq!(lines.insert(tx.conn)?, line_count, "every line is written");
-    tx.tell();
-    assert_eq!(outbox.insert(tx.conn)?, placed.len(), "every order is told of");
-    Ok(())
-}
-
-bulk_insert! {
-    InsertGrants into "order_grants" {
-        order_id: SqlUuid = Uuid,
-        goods_id: BigInt = i64,
-        account_id: Nullable<SqlUuid> = Option<Uuid>,
-        kind: Nullable<Text> = Option<&'static str>,
-        amount: BigInt = i64,
-    }
-}
-
-/// Writes down what the payment of orders will credit, as their goods say now. Most have nothing, and no statement is sent.
-///
-/// # Panics
-/// When a line's goods were not read.
-pub fn insert_grants(
-    tx: &mut Tx<'_>,
-    placed: &[(&Placement, &Order)],
-    goods: &BTreeMap<GoodsId, GoodsFacts>,
-) -> QueryResult<()> {
-    let mut grants = InsertGrants { merchant_id: tx.merchant.0, ..Default::default() };
-    for (_, order) in placed {
-        for line in &order.lines {
-            let Some(grant) = goods[&line.goods_id].grant else { continue };
+            let Some(grant) = read[&line.goods_id].grant else { continue };
             let (account, kind) = match grant.to {
                 GrantTo::Account(account) => (Some(account.0), None),
                 GrantTo::Buyer(kind) => (None, Some(kind.name())),
@@ -334,12 +442,16 @@ pub fn insert_grants(
             grants.kind.push(kind);
             grants.amount.push(in_ledger(grant.per_unit * u64::from(line.count)));
         }
+        outbox.order_id.push(order.id.0);
+        outbox.kind.push("order_placed");
+        outbox.state.push(order.state.name());
+        outbox.happened_at.push(order.placed_at);
     }
-    if !grants.order_id.is_empty() {
-        let rows = grants.order_id.len();
-        assert_eq!(grants.insert(tx.conn)?, rows, "every grant is written");
-    }
-    Ok(())
+    let take = Take::new(merchant_id, &taken(placed.iter().map(|(_, order)| *order)), read, only_unchanged);
+    let rows = take.ids.len();
+    let written = Write { orders, lines, outbox, grants, take }.execute(tx.conn)?;
+    tx.tell();
+    Ok(written == rows)
 }
 
 /// The carts among those asked for that an order was placed from.
@@ -368,73 +480,4 @@ pub(super) fn in_ledger(units: u64) -> i64 {
 
 fn in_stock(count: u32) -> i32 {
     i32::try_from(count).expect("taken from stock, which is an i32")
-}
-
-/// `UPDATE goods` without a join, whose plan would depend on how many rows it expects: a row finds what is to be done with it by
-/// a binary search (`width_bucket`) among the ids, which ascend. See [`take`] and [`take_unchanged`].
-struct Take<const UNCHANGED: bool> {
-    merchant_id: i64,
-    ids: Vec<i64>,
-    counts: Vec<i32>,
-    /// What was read of each row; bound only if `UNCHANGED`.
-    stocks: Vec<i32>,
-    prices: Vec<Decimal>,
-}
-
-impl<const UNCHANGED: bool> QueryId for Take<UNCHANGED> {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl<const UNCHANGED: bool> QueryFragment<Pg> for Take<UNCHANGED> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE goods SET stock = stock - (");
-        out.push_bind_param::<Array<Integer>, _>(&self.counts)?;
-        out.push_sql(")[width_bucket(id, ");
-        out.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
-        out.push_sql(")], sales = sales + ($1)[width_bucket(id, $2)] WHERE merchant_id = ");
-        out.push_bind_param::<BigInt, _>(&self.merchant_id)?;
-        out.push_sql(" AND id = ANY($2) AND stock >= ($1)[width_bucket(id, $2)]");
-        if UNCHANGED {
-            out.push_sql(" AND on_sale AND stock = (");
-            out.push_bind_param::<Array<Integer>, _>(&self.stocks)?;
-            out.push_sql(")[width_bucket(id, $2)] AND price = (");
-            out.push_bind_param::<Array<Numeric>, _>(&self.prices)?;
-            out.push_sql(")[width_bucket(id, $2)]");
-        }
-        Ok(())
-    }
-}
-
-impl<const UNCHANGED: bool> RunQueryDsl<Conn> for Take<UNCHANGED> {}
-
-/// Takes units from stock and adds them to sales, each row only if it has that many left. Returns how many rows had.
-pub fn take(tx: &mut Tx<'_>, taken: &BTreeMap<GoodsId, u32>) -> QueryResult<usize> {
-    Take::<false> {
-        merchant_id: tx.merchant.0,
-        ids: taken.keys().map(|id| id.0).collect(),
-        counts: taken.values().map(|count| in_stock(*count)).collect(),
-        stocks: Vec::new(),
-        prices: Vec::new(),
-    }
-    .execute(tx.conn)
-}
-
-/// As [`take`], each row only if its stock and price are still what was `read` of it and it is still on sale.
-///
-/// # Panics
-/// When something is taken that was not read.
-pub fn take_unchanged(
-    tx: &mut Tx<'_>,
-    taken: &BTreeMap<GoodsId, u32>,
-    read: &BTreeMap<GoodsId, GoodsFacts>,
-) -> QueryResult<usize> {
-    Take::<true> {
-        merchant_id: tx.merchant.0,
-        ids: taken.keys().map(|id| id.0).collect(),
-        counts: taken.values().map(|count| in_stock(*count)).collect(),
-        stocks: taken.keys().map(|id| in_stock(read[id].stock)).collect(),
-        prices: taken.keys().map(|id| read[id].price.decimal()).collect(),
-    }
-    .execute(tx.conn)
 }

@@ -197,10 +197,8 @@ const REFUSALS: [(&str, &str); 3] = [
         "ALTER TABLE orders DROP CONSTRAINT no_poison",
     ),
     (
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF EXISTS (SELECT FROM orders WHERE id = NEW.order_id AND remark = 'poison') THEN RAISE 'poison'; END IF; RETURN NEW;
-         END $$; CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse()",
-        "DROP TRIGGER refuse ON outbox",
+        "ALTER TABLE order_lines ADD CONSTRAINT no_poison CHECK (goods_id <> 3)",
+        "ALTER TABLE order_lines DROP CONSTRAINT no_poison",
     ),
     (
         "ALTER TABLE goods ADD CONSTRAINT no_poison CHECK (id <> 3 OR stock = 100)",

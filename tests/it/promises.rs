@@ -1,6 +1,5 @@
 //! What keeps the promises where nothing else would tell that it is gone: guards behind locks, and constraints behind guards.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix_web::rt::task::spawn_blocking;
@@ -47,9 +46,6 @@ pub(crate) fn the_id(app: &TestApp, sql: &str) -> Uuid {
 #[actix_web::test]
 async fn what_is_not_there_is_not_taken() {
     let app = TestApp::start();
-    let take = |count| write(&app, |tx| placing::take(tx, &BTreeMap::from([(GoodsId(1), count)]))).unwrap();
-    assert_eq!(take(101), 0);
-
     let alice = app.customer("alice").await;
     let placed = id(&alice.place("k", &order(&[(1, 3)])).await.json());
     let put_back = |tx: &mut Tx<'_>| stock::put_back(tx, order_id(&placed), GoodsId(1), 4);
@@ -64,6 +60,17 @@ async fn what_is_not_there_is_not_taken() {
 
     let found = |tx: &mut Tx<'_>| rowlock::store::orders::find_all(tx.conn(), MerchantId(1), &[order_id(&placed)]);
     let now = write(&app, found).unwrap().pop().unwrap();
+    let take = |count: u32| {
+        let request = placement(now.customer_id, &format!("more-{count}"), &[(1, count.into())]);
+        let mut more = Order { id: request.id, ..now.clone() };
+        more.lines[0].count = count;
+        write(&app, |tx| {
+            tx.discard();
+            let (goods, _) = placing::lock_goods(tx, &[GoodsId(1)].into_iter().collect())?;
+            placing::write(tx, &[(&request, &more)], &goods)
+        })
+    };
+    assert_eq!((take(97).unwrap(), take(98).unwrap()), (true, false), "97 are left");
     let before = Order { state: OrderState::PendingPayment, ..now };
     let pay = Made { made: Move::Pay, to: OrderState::PendingAccept, by: Actor::Gateway, why: None };
     let pay = |tx: &mut Tx<'_>| moves::advance(tx, &before, &pay, &Changes::default(), app.clock.now());

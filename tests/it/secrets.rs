@@ -193,10 +193,10 @@ async fn no_secret_is_told() {
     let check = "ALTER TABLE addresses ADD CHECK (place <> 'Secret Lane 77') NOT VALID";
     conn.batch_execute(check).unwrap();
     assert_eq!(caller.post("/v1/merchants/1/addresses", &alice, &address).await.status, 500);
-    conn.batch_execute("CREATE RULE lose AS ON INSERT TO outbox DO INSTEAD NOTHING").unwrap();
+    conn.batch_execute("CREATE RULE lose AS ON UPDATE TO goods DO INSTEAD NOTHING").unwrap();
     let lost = caller.post("/v1/merchants/1/orders", &alice, &order).await;
     assert!(lost.status.is_server_error(), "{}", lost.text);
-    conn.batch_execute("DROP RULE lose ON outbox").unwrap();
+    conn.batch_execute("DROP RULE lose ON goods").unwrap();
 
     // Nobody writes a line of the log but we.
     let forged = "\r\n[2026-01-01T00:00:00Z ERROR forged] forged";
