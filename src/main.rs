@@ -38,6 +38,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Places orders under row locks: never oversold, never lost, never twice.
 #[derive(Parser)]
 #[command(version, about, after_help = AFTER_HELP)]
