@@ -9,30 +9,36 @@
 //!
 //! # Where the time goes
 //!
-//! On two cores of 2.5 GHz, PostgreSQL 15 over a unix socket, quiet (`EXPLAIN ANALYZE`, `pg_stat_statements`, `perf`); microseconds.
+//! On two cores of 2.6 GHz, PostgreSQL 15 over a unix socket, quiet (`EXPLAIN ANALYZE`, pgbench, `perf`); microseconds.
 //!
-//! | step | alone, 3 lines | an order's share of 64 | what it is, and its floor |
+//! | step | alone, 3 lines | an order's share of 34, 3 lines | what it is, and its floor |
 //! | --- | --- | --- | --- |
-//! | HTTP, token, JSON, to a lane and back | 75 | 40–50 of CPU | 26 for an empty answer |
-//! | lock goods, names, settings | 75 | 15 | 5 a row: index, join to the dish, lock |
-//! | orders | 110 | 28 | 10 the customer's key, 7 two indexes, 4 checks |
-//! | lines | 90 | 45 | 9 a line its order's key, 5 a line heap and index |
-//! | outbox | 18 | 5 | heap and index |
-//! | take from stock | 48 | 12 | 4 a row: index, HOT update |
+//! | HTTP, token, JSON, to a lane and back | 180 | 29 of CPU | alone, it is wakes; an empty answer is 25 with what asks for it |
+//! | BEGIN | 50 | 3 | a message and its answer |
+//! | lock goods, names, settings | 150 | 24 | 8 a row: index, joins to dish and merchant, lock |
+//! | write | 380 | 54 | alone, opening four tables and their indexes, and reading the text of their CHECKs, is most of it |
+//! | … orders | | 18 + 5 | heap, three indexes, checks; the customer's key |
+//! | … lines | | 12 | 4 a row: heap and index |
+//! | … outbox | | 5 | heap and index |
+//! | … take from stock | | 13 | 4 a row: index, HOT update |
 //! | known keys | – | – (6 when looked up) | their unique index finds them |
-//! | commit | 120–140 | 2 | 37 `fdatasync`, the rest wakes |
-//! | seven messages | 25 each | 3 | a message and its answer alone: 21 |
+//! | commit | 130 | 4 | `fdatasync` |
 //!
-//! What is left out because it was measured: a second check of goods that are locked (9 a line), a join in the `UPDATE` that read all
-//! goods of the merchant (5), planning (240 for a lone order), a savepoint and arrays for a lone order (70), a wait for
-//! the disk where all are refused (100), another allocator (5 % more orders with jemalloc or mimalloc, less than the noise). What is kept
-//! although it costs: the foreign keys to customer and order, a quarter of PostgreSQL's time; its CHECK constraints, whose text it reads
-//! anew for each statement, a seventh of all time where every order is alone and next to nothing in a group; a statement for each table: one
-//! for all of them would save a lone order three messages, but a database sharded by merchant might commit it in two phases.
+//! All that is written travels in one message. One for each table, as bare SQL sends them, took a lone order 250 more; without, one over
+//! HTTP takes no longer than by bare SQL.
 //!
-//! With 128 clients who want one goods row, an order takes 227 of the two cores together: PostgreSQL 104, HTTP 69, wrk 19, lanes 14,
-//! idle 19. Groups for the same goods follow one another, so PostgreSQL and the lane set the pace, 9,000 orders a second; and the other
-//! core is nearly full by then.
+//! What is left out because it was measured: the key of a line to its order (8 a line), a second check of goods that are locked (9 a
+//! line), a join in the `UPDATE` that read all goods of the merchant (5), planning (240 for a lone order), a savepoint and arrays for a
+//! lone order (70), a wait for the disk where all are refused (100), the system's allocator (with it, a tenth fewer orders). What is kept although
+//! it costs: the key of an order to its customer; its CHECK constraints, whose text PostgreSQL reads anew for each statement, a tenth of
+//! its time where every order is alone and next to nothing in a group.
+//!
+//! With 128 clients who want one goods row, an order takes 124 of the two cores together: PostgreSQL 46, HTTP 29, wrk 14, lanes 6,
+//! idle 29. Groups for the same goods follow one another, so PostgreSQL, the lane and the disk set the pace, 16,000 to 19,000 orders
+//! a second. A refusal when all is sold out takes 52 (HTTP 23, PostgreSQL 12, wrk 11, lanes 3), twice what an empty answer does. Where every
+//! order is alone (8 clients, 500 merchants) it takes 850: PostgreSQL 550, lanes 120, HTTP 75, wrk 30, idle 50; bare SQL takes 670, of
+//! which PostgreSQL has 540 and pgbench 85. The hand-over to a lane and HTTP are between them. Only a group makes up for
+//! that, and a group is of one merchant.
 //!
 //! Contract: what is answered is committed. Whoever is taken into the queue is answered, or finds out by its key. A
 //! panic ends its group and its connection, and nothing else.
