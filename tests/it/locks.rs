@@ -59,8 +59,11 @@ async fn rows_are_locked_in_ascending_order() {
 
     let placed = id(&alice.place("k", &body).await.json());
     let (inner, money, now) = (app.app.clone(), confirmation(&app, &placed, "30.00", "t"), app.clock.now());
-    let pay = spawn_blocking(move || inner.store.write(MerchantId(1), |tx| confirm(tx, &money, now)));
-    let pay = pay.map(|settled| assert_eq!(settled.unwrap().unwrap(), Settled::Now(PaymentState::Paid)));
+    // It begins when it is waited for, which is when the stranger stands in the way.
+    let pay = async {
+        let settled = spawn_blocking(move || inner.store.write(MerchantId(1), |tx| confirm(tx, &money, now))).await;
+        assert_eq!(settled.unwrap().unwrap(), Settled::Now(PaymentState::Paid));
+    };
     takes_the_lesser_first(&app, ACCOUNTS, pay).await;
 
     let (path, why) = (format!("/orders/{placed}/cancel"), json!({ "reason": "changed_mind" }));
