@@ -371,7 +371,7 @@ pub fn write(
     write_all(tx, placed, read, false)
 }
 
-/// As [`write`], taking from a goods row only if its stock and price are still what was `read` of it and it is still on sale.
+/// As [`write()`], taking from a goods row only if its stock and price are still what was `read` of it and it is still on sale.
 ///
 /// # Panics
 /// When a line's goods were not read.
