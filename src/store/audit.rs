@@ -85,14 +85,6 @@ pub const CHECKS: &[Check] = &[
               WHERE l.amount IS NULL OR l.amount <> o.goods_amount OR o.total <> o.goods_amount + o.freight - o.points_amount",
     },
     Check {
-        name: "lines_have_an_order",
-        promise: "an order line belongs to an order",
-        sql: "SELECT l.merchant_id, format('goods %s of order %s', l.goods_id, l.order_id) AS item,
-                  format('%s taken, and there is no such order', l.count - l.returned_count) AS finding
-              FROM order_lines l LEFT JOIN orders o ON o.merchant_id = l.merchant_id AND o.id = l.order_id
-              WHERE o.id IS NULL",
-    },
-    Check {
         name: "history_is_a_chain",
         promise: "every change of state after the placing is one row, numbered without gaps, whose from is the previous row's to",
         sql: "SELECT merchant_id, format('order %s event %s', order_id, seq) AS item,

@@ -30,7 +30,6 @@ const CORRUPTIONS: &[(&str, &str, &str)] = &[
         "UPDATE order_lines SET price = price + 0.01 WHERE goods_id = 1",
         "goods amount 20.00, lines 20.02",
     ),
-    ("lines_have_an_order", "DELETE FROM orders", ": 2 taken, and there is no such order"),
     (
         "history_is_a_chain",
         "INSERT INTO order_events (merchant_id, order_id, seq, move, from_state, to_state, actor, happened_at)
