@@ -12,7 +12,7 @@ pub(crate) const WARM_UP_SECONDS: u32 = 2;
 const ROUNDS: u32 = 3;
 const SECONDS: u32 = 8;
 const QUICK_ROUNDS: u32 = 2;
-const QUICK_SECONDS: u32 = 4;
+const QUICK_SECONDS: u32 = 3;
 
 /// Client counts, and which of them bare SQL's best is sought among: more connections than these only hurt it.
 pub(crate) const CLIENTS: [u32; 4] = [1, 8, 32, 128];
