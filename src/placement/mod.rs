@@ -24,7 +24,7 @@
 //! | known keys | – | – (6 when looked up) | their unique index finds them |
 //! | commit | 130 | 4 | `fdatasync` |
 //!
-//! All that is written travels in one message. One for each table, as bare SQL sends them, took a lone order 250 more; without, one over
+//! All that is written, but for points that are spent, travels in one message. One for each table, as bare SQL sends them, took a lone order 250 more; without, one over
 //! HTTP takes no longer than by bare SQL.
 //!
 //! What is left out because it was measured: the key of a line to its order (8 a line), a second check of goods that are locked (9 a
