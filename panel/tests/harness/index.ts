@@ -166,13 +166,17 @@ export const test = base.extend<OfTest, OfWorker>({
 
 /** Nothing on the page keeps somebody from using it who sees, hears or points badly. */
 export async function expectAccessible(page: Page): Promise<void> {
-  // Colours that are on their way from one to another are neither.
-  await page.evaluate(() =>
-    document
-      .getAnimations()
-      .filter((moves) => moves.effect?.getComputedTiming().endTime !== Infinity)
-      .forEach((moves) => moves.finish()),
-  );
+  // Colours that are on their way from one to another are neither. Vue's transitions begin two frames after what they bring in is there.
+  await page.evaluate(async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    let moving: Animation[];
+    do {
+      await frame();
+      await frame();
+      moving = document.getAnimations().filter((moves) => moves.effect?.getComputedTiming().endTime !== Infinity);
+      moving.forEach((moves) => moves.finish());
+    } while (moving.length > 0);
+  });
   const { violations } = await new AxeBuilder({ page }).analyze();
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
   const told = serious.flatMap(({ id, nodes }) =>
