@@ -12,8 +12,11 @@
 # Where cargo installs its tools, should the shell not look there.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# Where cargo builds.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
 # Where `make mutants` is built: it is a package of its own.
-MUTANTS = $(or $(CARGO_TARGET_DIR),target)/mutants/tool
+MUTANTS = $(TARGET)/mutants/tool
 
 .PHONY: run panel test test-panel prove mutants check fuzz bench overload dependencies tools
 
@@ -21,7 +24,7 @@ MUTANTS = $(or $(CARGO_TARGET_DIR),target)/mutants/tool
 run: dependencies
 	@scripts/panel build || echo "Goes on without the panel: /admin will say so"
 	@cargo build --release
-	@exec target/release/rowlock serve
+	@exec $(TARGET)/release/rowlock serve
 
 test: tools
 	@scripts/dependencies test

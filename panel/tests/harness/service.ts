@@ -8,12 +8,13 @@ import { once } from 'node:events';
 import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Restaurant } from './restaurant';
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BINARY =
-  process.env['ROWLOCK_BINARY'] ?? fileURLToPath(new URL('../../../target/debug/rowlock', import.meta.url));
+  process.env['ROWLOCK_BINARY'] ?? resolve(ROOT, process.env['CARGO_TARGET_DIR'] ?? 'target', 'debug/rowlock');
 const START_MS = 60_000;
 
 export class Service {
