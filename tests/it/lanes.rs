@@ -139,7 +139,7 @@ async fn one_key_is_one_order_inside_one_group() {
 /// Two groups of one merchant stand at the same time, each with its goods locked; who wants goods of both waits for both.
 #[actix_web::test]
 async fn disjoint_goods_of_one_merchant_go_side_by_side() {
-    let (freezer, app) = frozen_at(Point::Written, 2, &[]);
+    let (freezer, app) = frozen_at(Point::Written, 2, &[("ROWLOCK_PLACEMENT_LANES", "2")]);
     let (alice, carol) = (app.customer("alice").await, app.customer_of(2, "carol").await);
     let first = alice.send("first", &order(&[(1, 1)]));
     freezer.wait().await;
@@ -173,6 +173,27 @@ async fn merchants_that_come_together_are_served_together() {
         assert!(matches!((&first, &second), (Ok(Outcome::Placed(_)), Ok(Outcome::Placed(_)))), "{first:?} {second:?}");
     }
     assert!(begun.elapsed() < Duration::from_secs(8), "nobody lost patience: {:?}", begun.elapsed());
+}
+
+/// Of the lanes that there are, so many work at once as should, while they move.
+#[actix_web::test]
+async fn no_more_lanes_work_than_should() {
+    let variables = [("ROWLOCK_PLACEMENT_LANES", "2"), ("ROWLOCK_PLACEMENT_PATIENCE_MS", "10000")];
+    let (freezer, app) = frozen_at(Point::Locked, 3, &variables);
+    app.execute(MORE_SHOPS);
+    let mut sent = Vec::new();
+    for (who, goods) in [(app.customer("alice").await, 1), (app.customer_of(2, "carol").await, 101)] {
+        sent.push(who.send("k", &order(&[(goods, 1)])));
+        freezer.wait().await;
+    }
+    sent.push(app.customer_of(3, "dave").await.send("k", &order(&[(301, 1)])));
+    assert!(tokio::time::timeout(Duration::from_millis(500), freezer.wait()).await.is_err(), "two are at work");
+    assert_eq!(waiting(&app), 1);
+    freezer.release();
+    freezer.wait().await;
+    freezer.release();
+    freezer.release();
+    assert_eq!(statuses(&answers(sent).await), [201; 3]);
 }
 
 /// An order that may leave does not take along one that must wait, and would then wait with it.
@@ -228,7 +249,8 @@ async fn whom_a_stranger_holds_up_holds_up_nobody_else() {
     let variables = [
         ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "30000"),
         ("ROWLOCK_DATABASE_STATEMENT_TIMEOUT_MS", "40000"),
-        ("ROWLOCK_PLACEMENT_PATIENCE_MS", "250"),
+        ("ROWLOCK_PLACEMENT_LANES", "2"),
+        ("ROWLOCK_PLACEMENT_PATIENCE_MS", "500"),
     ];
     let (_, app) = frozen_at(Point::Locked, 0, &variables);
     app.execute(MORE_SHOPS);
