@@ -140,7 +140,8 @@ pub fn ensure(
         .map(AccountId)
 }
 
-/// Locks accounts in ascending order until the transaction ends, and returns their balances. Those that do not exist are absent.
+/// Locks accounts in ascending order until the transaction ends, and returns their balances. Those that do not exist are absent. Who
+/// writes a row that names an account, such as a grant, does not wait for this lock: its key is not what is locked.
 pub fn lock(tx: &mut Tx<'_>, ids: &SortedIds<AccountId>) -> QueryResult<BTreeMap<AccountId, u64>> {
     tx.enter(LockRank::Account);
     let ids: Vec<Uuid> = ids.as_slice().iter().map(|id| id.0).collect();
@@ -149,7 +150,7 @@ pub fn lock(tx: &mut Tx<'_>, ids: &SortedIds<AccountId>) -> QueryResult<BTreeMap
         .filter(accounts::id.eq_any(ids))
         .order(accounts::id)
         .select((accounts::id, accounts::balance))
-        .for_update()
+        .for_no_key_update()
         .load(tx.conn)?;
     rows.into_iter().map(|(id, balance)| Ok((AccountId(id), units(balance)?))).collect()
 }
@@ -161,7 +162,7 @@ pub fn lock_points(tx: &mut Tx<'_>, customers: &SortedIds<CustomerId>) -> QueryR
         return Ok(HashMap::new());
     }
     tx.enter(LockRank::Account);
-    let rows = points_of(tx.merchant, customers).for_update().load(tx.conn)?;
+    let rows = points_of(tx.merchant, customers).for_no_key_update().load(tx.conn)?;
     points(rows)
 }
 

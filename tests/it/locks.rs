@@ -22,7 +22,7 @@ use crate::promises::{order_id, write};
 /// Does `work`, which wants two rows of a table, while a stranger has the greater: it must have taken the lesser before.
 async fn takes_the_lesser_first(app: &TestApp, rows: [&str; 2], work: impl Future<Output = ()>) {
     const LOCKS: &str = "SELECT count(*) AS value FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR%UPDATE%'";
     let [lesser, greater] = rows.map(|row| format!("SELECT 1 FROM {row} FOR UPDATE"));
     let mut stranger = app.conn();
     stranger.batch_execute(&format!("BEGIN; {greater}")).unwrap();
@@ -88,10 +88,13 @@ async fn points_are_locked_before_they_are_spent() {
     body["points"] = json!(500);
     let placing = alice.send("k", &body);
     freezer.wait().await;
-    let taken = app.conn().batch_execute("SELECT 1 FROM accounts FOR UPDATE NOWAIT");
+    let taken = app.conn().batch_execute("SELECT 1 FROM accounts FOR NO KEY UPDATE NOWAIT");
+    // As the key of a row that names the account does: an order placed beside it that grants something to it.
+    let named = app.conn().batch_execute("SELECT 1 FROM accounts FOR KEY SHARE NOWAIT");
     freezer.release();
     assert_eq!(placing.await.unwrap().status, 201);
     assert!(taken.is_err(), "others may spend them meanwhile");
+    named.unwrap();
 }
 
 /// Two that number at once would give one number twice, or leave a gap.
