@@ -28,11 +28,12 @@ pub(super) fn credit_payment(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let mut entries = Vec::new();
-    for (account, amount) in granted(tx, order, now)? {
-        entries.push((account, EntryCause::Granted(order.id), amount));
-    }
+    // First, for accounts are made in the order of their kinds: see `granted`.
     if merchant.points_earned_on == EarnedOn::Paid {
         entries.extend(earned(tx, order, order.total, merchant, now)?);
+    }
+    for (account, amount) in granted(tx, order, now)? {
+        entries.push((account, EntryCause::Granted(order.id), amount));
     }
     credit(tx, order, entries, now)
 }
