@@ -1,9 +1,9 @@
 //! Bulk inserts: whatever the number of rows, one statement that is prepared once a connection.
 //!
 //! Columns travel as arrays, so that the statement's text does not depend on how many rows there are. They come from the
-//! merchant's own row crossed with `unnest`: a bare `unnest` would cost a two-phase commit on a database sharded by merchant. (Rows whose
-//! ids the database draws, as the outbox's, cost it one all the same.) A few rows are written by plain `VALUES`, one text for each
-//! number: a lone order would spend as much time on the arrays as on its rows.
+//! merchant's own row crossed with `unnest`: a bare `unnest` would cost a two-phase commit on a database sharded by merchant. (Arrays of
+//! rows whose ids the database draws, as the outbox's, cost it one all the same.) A few rows are written by plain `VALUES`, one text for
+//! each number: a lone order would spend as much time on the arrays as on its rows.
 //!
 //! diesel caches neither multi-row `VALUES` nor `sql_query`; these are nodes of their own, which it knows by their text.
 

@@ -308,7 +308,7 @@ impl Take {
         out.push_sql(") AND stock >= ");
         self.of_row::<Integer, _>(&self.counts, &mut out)?;
         if self.only_unchanged {
-            out.push_sql(" AND on_sale AND stock = ");
+            out.push_sql(" AND on_sale AND sold_out_units IS NULL AND stock = ");
             self.of_row::<Integer, _>(&self.stocks, &mut out)?;
             out.push_sql(" AND price = ");
             self.of_row::<Numeric, _>(&self.prices, &mut out)?;
@@ -320,9 +320,9 @@ impl Take {
 /// All that orders write, as one statement: to send one and wait for its answer takes as long as to write a row or two.
 ///
 /// `WITH … AS (INSERT …), … UPDATE goods`. No part reads what another writes, and the orders come before what has a key to them: so a
-/// database sharded by merchant runs the parts one after the other on the merchant's shard, and commits in one phase. The statement
-/// answers how many rows of goods had what is taken of them. Where the merchant's own row was missing, which the inserts are crossed
-/// with, there would be no goods either.
+/// database sharded by merchant runs the parts one after the other on the merchant's shard. The statement answers how many rows of goods
+/// had what is taken of them. Where the merchant's own row was missing, which the inserts are crossed with, there would be no goods
+/// either.
 struct Write<'a> {
     orders: InsertOrders<'a>,
     lines: InsertLines<'a>,

@@ -51,6 +51,7 @@ async fn goods_that_change_meanwhile_are_read_again() {
         ("UPDATE goods SET price = 11 WHERE id = 1", Some("50.00"), "price_changed", 1.0),
         ("UPDATE goods SET price = 11 WHERE id = 2", Some("50.00"), "price_changed", 1.0),
         ("UPDATE goods SET on_sale = false WHERE id = 1", None, "not_on_sale", 1.0),
+        ("UPDATE goods SET sold_out_units = 0 WHERE id = 1", None, "out_of_stock", 1.0),
         (stock, Some("50.00"), "50.00", 1.0),
         (
             &format!(
