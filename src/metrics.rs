@@ -92,7 +92,7 @@ pub struct Metrics {
     pub group_fallbacks: Counter,
     /// Seconds from the begin of a group's transaction to its commit, retries included.
     pub group_seconds: Histogram,
-    /// Seconds the commits of groups took.
+    /// Seconds the commits of groups took. One that placed nothing has none.
     pub commit_seconds: Histogram,
     /// Groups that ended in a panic.
     pub lane_panics: Counter,

@@ -10,7 +10,7 @@
 //!    are written; so this step is left out ([`Keys::Presumed`]) until the index did, or somebody is about to be refused.
 //! 4. Plan: pure, in arrival order. A key that stands twice in the group counts the second time as a repeat of the first, if
 //!    that is placed.
-//! 5. Write all placed orders in bulk and take their units from stock, in one statement. Should the database refuse, go back to the
+//! 5. Write all placed orders in bulk and take their units from stock, in one statement; points that are spent take two more. Should the database refuse, go back to the
 //!    savepoint, which gives the locks back, too; so lock and read again, then plan and write order by order, each under a
 //!    savepoint of its own: one that the database refuses does not take its neighbours down, nor anything from them.
 //!    A lone order has no neighbours and needs no savepoint.
@@ -20,7 +20,7 @@
 //! was read and it is on sale; if not, the whole is run again. Order by order it is written under locks in either way.
 //!
 //! Failures that pass (deadlock, serialization, lock time-out, a lost connection, goods that changed, a twin that committed
-//! between steps 3 and 5) end the transaction, and the caller runs the whole again.
+//! before step 5 and was not looked up) end the transaction, and the caller runs the whole again.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Locking;
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{Facts, Placement, Verdict, plan, spent};
+use crate::domain::placement::{Facts, Placement, Points, Verdict, plan, spent};
 use crate::domain::{AddressId, CartId, CustomerId, OrderId, Refusal};
 use crate::error::Error;
 use crate::store::{Retryable, SortedIds, Tx, ledger, merchants, orders, people, placing};
@@ -70,7 +70,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Whether a key was known before the group.
+    /// Whether a key was known before the group, or stood in it twice.
     pub fn has_known_keys(&self) -> bool {
         self.outcomes.iter().any(|outcome| matches!(outcome, Ok(Outcome::Repeated(_) | Outcome::Mismatched)))
     }
@@ -131,7 +131,7 @@ pub fn place_group(
     reach(Point::Planned);
 
     // 5.
-    let (written, fell_back) = match write(tx, &read.facts, locking, &requests, &verdicts) {
+    let (written, fell_back) = match write(tx, &read.facts, &read.facts.points, locking, &requests, &verdicts) {
         Ok(()) => (verdicts.into_iter().map(Ok).collect(), false),
         Err(error) if error.cause().is_some() => return Err(error),
         Err(error) if group.len() == 1 => {
@@ -223,10 +223,12 @@ fn carts_wanted(group: &[&Placement]) -> SortedIds<(CustomerId, CartId)> {
     group.iter().filter_map(|placement| Some((placement.customer_id, placement.cart?))).collect()
 }
 
-/// Writes all that is placed: orders, lines, what the outbox tells, and takes the units from stock.
+/// Writes all that is placed: orders, lines, what the outbox tells, and takes the units from stock and the points that are spent from
+/// `points`.
 fn write(
     tx: &mut Tx<'_>,
     facts: &Facts,
+    points: &HashMap<CustomerId, Points>,
     locking: Locking,
     requests: &[&Placement],
     verdicts: &[Verdict],
@@ -250,7 +252,7 @@ fn write(
         }
     }
     let orders: Vec<&Order> = placed.iter().map(|(_, order)| *order).collect();
-    if !spent(orders.iter().copied()).is_empty() && !ledger::spend(tx, &orders, &facts.points)? {
+    if !spent(orders.iter().copied()).is_empty() && !ledger::spend(tx, &orders, points)? {
         assert_eq!(locking, Locking::Optimistic, "the plan saw these balances locked, so what it spends is there");
         return Err(Error::StockChanged);
     }
@@ -265,6 +267,8 @@ fn write_one_by_one(
     facts: &Facts,
     requests: &[&Placement],
 ) -> Result<Vec<Result<Verdict, Error>>, Error> {
+    // A plan begins with what was read and counts what the orders before take; what is written takes from what those before it left.
+    let mut points = facts.points.clone();
     let mut kept: Vec<usize> = Vec::with_capacity(requests.len());
     let mut written = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
@@ -274,10 +278,15 @@ fn write_one_by_one(
             Verdict::RepeatOf(first) => Verdict::RepeatOf(kept[first]),
             other => other,
         };
-        let result =
-            tx.savepoint(|tx| write(tx, facts, Locking::Pessimistic, &[*request], std::slice::from_ref(&verdict)));
-        written.push(match result {
-            Ok(()) => Ok(verdict),
+        let verdicts = std::slice::from_ref(&verdict);
+        let write_it = |tx: &mut Tx<'_>| write(tx, facts, &points, Locking::Pessimistic, &[*request], verdicts);
+        written.push(match tx.savepoint(write_it) {
+            Ok(()) => {
+                for (customer, spent) in spent(verdict.order()) {
+                    points.entry(customer).and_modify(|points| points.balance -= spent);
+                }
+                Ok(verdict)
+            }
             Err(error) if error.cause().is_some() => return Err(error),
             Err(error) => {
                 kept.pop();

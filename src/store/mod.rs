@@ -1,7 +1,8 @@
 //! The database: the only place that names diesel.
 //!
 //! Contract:
-//! * What locks or changes rows takes `&mut Tx`, which only [`Store::write`] makes; what only reads takes a [`Conn`].
+//! * What locks or changes rows takes `&mut Tx`, which only [`Store::write`] and [`Store::write_on`] make; what only reads takes a
+//!   [`Conn`].
 //! * A `Tx` belongs to one merchant, and every statement carries that merchant's id.
 //! * Locks are taken in rank ([`LockRank`]) and, inside a rank, in ascending id order ([`SortedIds`]). Whoever breaks
 //!   the order panics in its own test instead of deadlocking at lunch.
@@ -280,6 +281,8 @@ fn transaction<T, E: Retryable>(
         Begin::WithSavepoint => "BEGIN; SAVEPOINT begun",
     };
     if let Err(error) = AnsiTransactionManager::begin_transaction_sql(conn, begin) {
+        // Should the savepoint alone have failed, the server is in a transaction that diesel does not know of.
+        AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
         return (Err(error.into()), false);
     }
     let mut tx = Tx { conn, merchant, rank: None, is_discarded: false, has_told: false };
@@ -415,17 +418,15 @@ impl Tx<'_> {
     /// Runs `work` under a savepoint: when it fails, all it wrote is undone and the transaction can go on.
     ///
     /// # Errors
-    /// Whatever `work` returns.
+    /// Whatever `work` returns; but where that cannot be undone, why not: then the transaction must end, for its commit would be a
+    /// rollback that does not say so.
     pub fn savepoint<T, E: From<DbError>>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        let (merchant, rank, has_told) = (self.merchant, &mut self.rank, &mut self.has_told);
-        self.conn.transaction(|conn| {
-            let mut inner = Tx { conn, merchant, rank: *rank, is_discarded: false, has_told: false };
-            let result = work(&mut inner);
-            *has_told |= inner.has_told;
-            // Locks taken under a savepoint that stands are held until the transaction ends.
-            *rank = inner.rank;
-            result
-        })
+        // Not by diesel's, which does not tell when it cannot go back.
+        self.conn.batch_execute("SAVEPOINT inner_work")?;
+        let result = work(self);
+        let end = if result.is_ok() { "RELEASE SAVEPOINT inner_work" } else { "ROLLBACK TO SAVEPOINT inner_work" };
+        self.conn.batch_execute(end)?;
+        result
     }
 }
 

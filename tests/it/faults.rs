@@ -5,6 +5,7 @@ use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use rowlock::domain::MerchantId;
 use rowlock::domain::placement::Placement;
+use rowlock::error::Error;
 use rowlock::placement::{Outcome, Point};
 use serde_json::json;
 
@@ -139,6 +140,25 @@ async fn a_connection_may_be_lost_in_the_middle_of_a_statement() {
     assert_eq!((answer.status.as_u16(), app.stock(1)), (201, 99), "{}", answer.text);
 }
 
+/// The connection is lost when whoever ordered has been told that nobody knows: they may have asked another instance meanwhile, and
+/// bought elsewhere. So the order is not placed after all.
+#[actix_web::test]
+async fn what_failed_is_not_run_again_for_whom_has_left() {
+    let freezer = Freezer::at(Point::Locked);
+    let variables = vec![("ROWLOCK_PLACEMENT_ANSWER_TIMEOUT_MS", "300")];
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), variables, ..Setup::default() });
+    let alice = app.customer("alice").await;
+    let sent = alice.send("k", &order(&[(1, 1)]));
+    freezer.wait().await;
+    assert_eq!(sent.await.unwrap().refusal(), (503, "outcome_unknown".into()));
+    assert_eq!(kill(&app, "idle in transaction"), 1);
+    freezer.release();
+    until(|| app.metric(RETRIES_LOST) == 1.0).await;
+    // The next order goes after it, whatever became of it.
+    assert_eq!(alice.place("next", &order(&[(1, 1)])).await.status, 201);
+    assert_eq!((app.stock(1), app.count("orders")), (99, 1));
+}
+
 /// What befalls all orders alike is nobody's fault, and passes: a client is to come back, and is served then.
 async fn befalls_all(befalls: &str, passes: &str) {
     let app = TestApp::start();
@@ -249,6 +269,47 @@ async fn what_the_database_refuses_harms_its_own_order_only() {
         assert_eq!(place(&group[1..4]), ["mismatched", "mismatched", "repeated 90.00"], "{locking}: {refuse}");
         assert_eq!(app.metric(FALLBACKS), 1.0);
     }
+}
+
+/// Somebody's orders spend points one after the other, in a group that falls back: each takes from what the one before left.
+#[actix_web::test]
+async fn points_are_spent_order_by_order() {
+    let app = TestApp::start();
+    let alice = app.customer_id("alice").await;
+    app.execute(REFUSALS[0].0);
+    app.execute(&format!(
+        "UPDATE merchants SET points_per_yuan = 100;
+         INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
+             VALUES (1, '{alice}', 'points', '{alice}', 500, '2026-01-01Z');
+         INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
+             VALUES (1, '{alice}', 'correction gift', 500, 500, 'test', '2026-01-01Z')"
+    ));
+    let spending = |key: &str, points| Placement { points, ..placement(alice, key, &[(1, 1)]) };
+    let poison = Placement { remark: "poison".into(), ..spending("p", 300) };
+    let group = [poison, spending("a", 200), spending("b", 300), spending("c", 100)];
+    let placed = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), noon()).unwrap();
+    match &placed[..] {
+        [Err(_), Ok(Outcome::Placed(a)), Ok(Outcome::Placed(b)), Ok(Outcome::Refused(_))] => {
+            assert_eq!((a.points_used, b.points_used), (200, 300));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(number(&mut app.conn(), "SELECT balance AS value FROM accounts"), 0);
+    assert_eq!((app.stock(1), app.metric(FALLBACKS)), (98, 1.0));
+}
+
+/// What cannot be undone ends the transaction: its commit would be a rollback that does not say so, of all that is answered "placed".
+#[actix_web::test]
+async fn a_savepoint_that_is_gone_is_told() {
+    let app = TestApp::start();
+    let told = app.app.store.write(MerchantId(1), |tx| {
+        let undone: Result<(), Error> = tx.savepoint(|tx| {
+            tx.conn().batch_execute("RELEASE SAVEPOINT inner_work")?;
+            Ok(tx.conn().batch_execute("SELECT 1 / 0")?)
+        });
+        undone
+    });
+    assert!(told.unwrap_err().to_string().contains("savepoint"), "and not of the division alone");
 }
 
 /// When the group falls back its locks are free for a moment, and somebody who waited for them takes nearly all there is. What is left is

@@ -96,6 +96,9 @@ async fn what_waits_is_one_group_in_the_order_of_arrival() {
     assert!(app.metric("rowlock_group_seconds_sum") > app.metric("rowlock_commit_seconds_sum"));
     assert_eq!((app.metric("rowlock_orders_placed_total"), app.metric("rowlock_group_fallbacks_total")), (5.0, 0.0));
     assert_eq!(app.metric("rowlock_orders_refused_total{code=\"out_of_stock\"}"), 2.0);
+    // A group that places nothing does not wait for the disk, and does not make commits look faster than they are.
+    assert_eq!(alice.place("none-left", &order(&[(1, 1)])).await.status, 409);
+    assert_eq!((groups(&app).0, app.metric("rowlock_commit_seconds_count")), (3.0, 2.0));
 }
 
 #[actix_web::test]
