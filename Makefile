@@ -6,7 +6,7 @@
 # make mutants take mechanisms out one at a time, and see that a test fails: MECHANISMS=1 for those of the promises alone, FILE=src/domain/
 # make check formatting, lints, documentation
 # make bench install what is missing, and measure the service against bare SQL: half an hour, or five minutes with QUICK=1
-# make overload what becomes of the service when many times more is asked of it than it can do: three minutes
+# make overload what becomes of the service when many times more is asked of it than it can do: five minutes
 # make fuzz strangers who have read the OpenAPI document, made up by schemathesis: SEED=7 to repeat a run, EXAMPLES=200 for more of each
 
 # Where cargo installs its tools, should the shell not look there.

@@ -20,6 +20,6 @@ INSERT INTO orders (merchant_id, id, customer_id, idempotency_key, request_hash,
     RETURNING id AS order_id \gset
 INSERT INTO order_lines (merchant_id, order_id, goods_id, position, name_zh, name_en, spec_zh, spec_en, price, count)
     VALUES (1, :order_id, :g1, 0, '饺子', 'Dumplings', '大份', 'Large', 12.50, 1);
-INSERT INTO outbox (merchant_id, order_id, kind, happened_at) VALUES (1, :order_id, 'order_placed', now());
+INSERT INTO outbox (merchant_id, order_id, kind, state, happened_at) VALUES (1, :order_id, 'order_placed', 'pending_accept', now());
 UPDATE goods SET stock = stock - 1, sales = sales + 1 WHERE merchant_id = 1 AND id IN (:g1) AND stock >= 1;
 COMMIT;

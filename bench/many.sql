@@ -25,6 +25,6 @@ INSERT INTO order_lines (merchant_id, order_id, goods_id, position, name_zh, nam
     VALUES (:m, :order_id, :g1, 0, '饺子', 'Dumplings', '大份', 'Large', 12.50, 1),
         (:m, :order_id, :g2, 1, '饺子', 'Dumplings', '大份', 'Large', 12.50, 1),
         (:m, :order_id, :g3, 2, '饺子', 'Dumplings', '大份', 'Large', 12.50, 1);
-INSERT INTO outbox (merchant_id, order_id, kind, happened_at) VALUES (:m, :order_id, 'order_placed', now());
+INSERT INTO outbox (merchant_id, order_id, kind, state, happened_at) VALUES (:m, :order_id, 'order_placed', 'pending_accept', now());
 UPDATE goods SET stock = stock - 1, sales = sales + 1 WHERE merchant_id = :m AND id IN (:g1, :g2, :g3) AND stock >= 1;
 COMMIT;

@@ -1,4 +1,5 @@
--- Run this once after a database went back in time, before the service starts: psql "$DATABASE_URL" -f ops/after-recovery.sql
+-- Run this once after a database went back in time, before anything is placed or delivered: README.md, "Backup and recovery". (A private
+-- PostgreSQL runs only while `rowlock serve` does: without timers and webhooks, then.)
 --
 -- Numbers that were given after the moment, and that others have seen, are not given again.
 

@@ -15,7 +15,7 @@ use crate::config::Http;
 use crate::domain::{CustomerId, MerchantId, StaffId};
 use crate::error::Error;
 
-/// Passwords that wait to be hashed at most. A hash takes 19 MiB and a tenth of a second, and whoever guesses takes another name each time.
+/// Passwords that are hashed, or wait for it, at most. A hash takes 19 MiB and a tenth of a second, and whoever guesses takes another name each time.
 const HASHING_MAX: usize = 8;
 
 /// Token buckets in this process's memory: N instances let N times as much through.
