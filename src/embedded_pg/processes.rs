@@ -1,7 +1,11 @@
 //! Which processes are a cluster's. Pid files outlive their servers, and numbers are given out again.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -12,7 +16,8 @@ pub(super) fn postmaster(dir: &Path) -> Option<Pid> {
     let file = fs::read_to_string(dir.join("postmaster.pid")).ok()?;
     let pid: i32 = file.lines().next()?.trim().parse().ok()?;
     let is_ours = if Path::new("/proc/self").exists() {
-        fs::read_link(format!("/proc/{pid}/cwd")).ok()? == fs::canonicalize(dir).ok()?
+        let (process, dir) = (Path::new("/proc").join(pid.to_string()), fs::canonicalize(dir).ok()?);
+        works_there(&process, &dir).unwrap_or_else(|| was_started_for(&process, &dir))
     } else {
         kill(Pid::from_raw(pid), None).is_ok()
     };
@@ -22,10 +27,43 @@ pub(super) fn postmaster(dir: &Path) -> Option<Pid> {
 /// How many PostgreSQL processes work in `dir`; nothing where the system does not tell. The dead work nowhere.
 pub(super) fn works_in(dir: &Path) -> Option<usize> {
     let dir = fs::canonicalize(dir).ok()?;
-    let works_here = |process: &PathBuf| {
-        fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "postgres")
-            && fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == dir)
-    };
-    let processes = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    Path::new("/proc/self/cwd").exists().then(|| processes.filter(works_here).count())
+    let owner = fs::metadata(&dir).ok()?.uid();
+    if !Path::new("/proc/self/cwd").exists() {
+        return None;
+    }
+    let mut count = 0;
+    for process in fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path())) {
+        if !is_living_server(&process) {
+            continue;
+        }
+        match works_there(&process, &dir) {
+            Some(true) => count += 1,
+            None if fs::metadata(&process).is_ok_and(|process| process.uid() == owner) => return None,
+            Some(false) | None => {}
+        }
+    }
+    Some(count)
+}
+
+/// Whether a process works in `dir`; nothing where we may not look. Root may look into all, but not in a container that has
+/// no CAP_SYS_PTRACE.
+fn works_there(process: &Path, dir: &Path) -> Option<bool> {
+    match fs::read_link(process.join("cwd")) {
+        Ok(cwd) => Some(cwd == dir),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
+        Err(_) => Some(false),
+    }
+}
+
+/// Whether a process's command line, which everybody may read, says `-D dir`.
+fn was_started_for(process: &Path, dir: &Path) -> bool {
+    let line = fs::read(process.join("cmdline")).unwrap_or_default();
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let is_dir = |word: &[u8]| fs::canonicalize(OsStr::from_bytes(word)).is_ok_and(|named| named == dir);
+    words.windows(2).any(|pair| pair[0] == b"-D" && is_dir(pair[1]))
+}
+
+fn is_living_server(process: &Path) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    stat.split_once(" (postgres) ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

@@ -248,6 +248,40 @@ async fn it_recovers_by_itself_after_kill_9() {
     assert!(run(&folder.0, &["audit"], &[]).status.success());
 }
 
+/// In a container, root may not look into other users' processes, and so not into the server's.
+#[actix_web::test]
+async fn a_server_that_cannot_be_looked_into_is_alive() {
+    // Whoever is not root looks into their own.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let blind = || {
+        let mut command = Command::new("setpriv");
+        let capabilities = ["--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace"];
+        command.args(capabilities).args([env!("CARGO_BIN_EXE_rowlock"), "serve"]).current_dir(&folder.0);
+        command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
+        Service::run(command).0
+    };
+    let mut service = blind();
+    let token = service.token().await;
+    let server = postmaster(&folder.0).unwrap();
+    // Longer than it takes to notice that a server has died.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!service.said().contains("has died") && postmaster(&folder.0) == Some(server), "{}", service.said());
+    kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
+    assert_eq!(service.place_patiently(&token, "k", &order(&[(1, 1)])).await.status, 201);
+    service.signal(Signal::SIGKILL);
+    service.wait();
+    let left = postmaster(&folder.0).unwrap();
+    let mut service = blind();
+    assert!(is_gone(left), "what an earlier run left behind is stopped");
+    let server = postmaster(&folder.0).unwrap();
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(is_gone(server), "PostgreSQL is stopped");
+}
+
 /// A stop lets the requests finish that were accepted before it.
 #[actix_web::test]
 async fn a_stop_finishes_what_was_accepted() {
