@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use self::place::{absolute, is_made, place, socket_dir, version_of};
-use self::processes::{postmaster, works_in};
+use self::processes::{is_corpse, postmaster, works_in};
 use self::programs::{Programs, words};
 
 /// The superuser of the cluster and the name of its database.
@@ -120,13 +120,14 @@ impl Cluster {
 
     /// Removes the lock files of a server that has died. PostgreSQL would keep its hands off them when their numbers
     /// are taken, by a stranger or by a corpse that nobody has buried yet. They may only go when nothing of that server
-    /// is left, for its backends could still write: where we cannot see that, they stay, and PostgreSQL decides.
+    /// is left, for its backends could still write: where we cannot see that, they stay, unless they name a corpse, and PostgreSQL
+    /// decides, by its shared memory, too.
     fn clear_up(&self) -> Result<(), ClusterError> {
         let begun = Instant::now();
         loop {
             match works_in(&self.dir) {
-                None => return Ok(()),
-                Some(0) => break,
+                None if !is_corpse(&self.dir) => return Ok(()),
+                None | Some(0) => break,
                 Some(left) if begun.elapsed() > LINGER => {
                     let dir = self.dir.display();
                     return Err(ClusterError::Failed(format!(

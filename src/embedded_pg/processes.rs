@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -13,15 +13,29 @@ use nix::unistd::Pid;
 /// The running server of the cluster in `dir`. A pid file may have outlived its server, and its number may have been
 /// given to somebody else since: the server is the one that works in the cluster's folder.
 pub(super) fn postmaster(dir: &Path) -> Option<Pid> {
-    let file = fs::read_to_string(dir.join("postmaster.pid")).ok()?;
-    let pid: i32 = file.lines().next()?.trim().parse().ok()?;
+    let pid = told_by(dir)?;
     let is_ours = if Path::new("/proc/self").exists() {
-        let (process, dir) = (Path::new("/proc").join(pid.to_string()), fs::canonicalize(dir).ok()?);
+        let (process, dir) = (process(pid), fs::canonicalize(dir).ok()?);
         works_there(&process, &dir).unwrap_or_else(|| was_started_for(&process, &dir))
     } else {
         kill(Pid::from_raw(pid), None).is_ok()
     };
     is_ours.then(|| Pid::from_raw(pid))
+}
+
+/// Whether the number in the pid file is that of a dead process, which nobody has buried yet.
+pub(super) fn is_corpse(dir: &Path) -> bool {
+    let stat = told_by(dir).map(|pid| fs::read_to_string(process(pid).join("stat")).unwrap_or_default());
+    stat.is_some_and(|stat| stat.contains(") Z "))
+}
+
+fn told_by(dir: &Path) -> Option<i32> {
+    let file = fs::read_to_string(dir.join("postmaster.pid")).ok()?;
+    file.lines().next()?.trim().parse().ok()
+}
+
+fn process(pid: i32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
 }
 
 /// How many PostgreSQL processes work in `dir`; nothing where the system does not tell. The dead work nowhere.
