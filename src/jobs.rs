@@ -6,7 +6,7 @@
 //! merchants' payments for one round of calls.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -44,7 +44,7 @@ const CALLS: usize = 8;
 /// The timers, and the threads that run them until the value is dropped.
 pub struct Jobs {
     due: Arc<Due>,
-    threads: Vec<(Sender<()>, JoinHandle<()>)>,
+    threads: Mutex<Vec<(Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Jobs {
@@ -66,6 +66,7 @@ impl Jobs {
             leases,
             metrics,
             clock: clock.clone(),
+            stops: AtomicBool::new(false),
         });
         for job in &JOBS {
             drop(due.metrics.job_failures.get_or_create(&CodeLabels { code: job.name }));
@@ -83,22 +84,30 @@ impl Jobs {
             let thread = std::thread::Builder::new().name((*name).to_owned()).spawn(run);
             (stop, thread.expect("the system has a thread left at the start"))
         });
-        Self { threads: threads.collect(), due }
+        Self { threads: Mutex::new(threads.collect()), due }
     }
 
     /// Does all that is due at `now`, and returns how much was done.
     pub fn run(&self, now: DateTime<Utc>) -> usize {
         THREADS.into_iter().map(|thread| self.due.run(thread, now)).sum()
     }
+
+    /// Ends the threads. Calls that are under way are waited for; what else is due waits for the next start, or another instance.
+    pub fn stop(&self) {
+        self.due.stops.store(true, Ordering::Relaxed);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let (stops, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
+        drop(stops);
+        for thread in threads {
+            // A job that panicked has said so.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        for (stop, thread) in self.threads.drain(..) {
-            drop(stop);
-            // A job that panicked has said so.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -113,6 +122,8 @@ struct Due {
     leases: Arc<Leases>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    /// No more calls are begun.
+    stops: AtomicBool,
 }
 
 /// What is done when its time has come.
@@ -258,7 +269,9 @@ impl Due {
     ) -> Result<usize, Error> {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
-            while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
+                && !self.stops.load(Ordering::Relaxed)
+            {
                 match catch_unwind(AssertUnwindSafe(|| step(item))) {
                     Ok(Ok(is_done)) => _ = done.fetch_add(is_done.into(), Ordering::Relaxed),
                     // The customer is at it; it is looked after again later.

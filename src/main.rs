@@ -36,7 +36,7 @@ use rowlock::store::{self, merchants, migrations};
 use rowlock::{App, Parts, gateway, http, service};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -274,24 +274,40 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
         }
         app.events.end_streams();
         drop(handle.stop(true));
+        let stopped = async {
+            server.await.map_err(Failure::of)?;
+            end_threads(&app).await;
+            Ok(())
+        };
         tokio::select! {
-            ended = &mut server => ended.map_err(Failure::of)?,
+            stopped = stopped => stopped,
             () = stop.signal(2) => {
                 log::warn!("Stops at once");
-                // Whoever drops the engine waits for its lanes, and they may wait for somebody's locks.
+                // Whoever drops it waits for its threads, and they may wait for somebody's locks, or for a gateway.
                 std::mem::forget(app);
-                return Ok(());
+                Ok(())
             }
         }
-        app.engine.stop();
-        app.events.stop();
-        Ok(())
     })?;
     if let Some(cluster) = database.cluster {
         log::info!("Stops the private PostgreSQL");
         drop(cluster);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the threads behind the server finish what they are at.
+async fn end_threads(app: &Data<App>) {
+    let (app, (sender, ended)) = (app.clone(), oneshot::channel());
+    // Not one of the runtime's own, which waits for them however often it is asked to stop.
+    std::thread::spawn(move || {
+        app.engine.stop();
+        app.events.stop();
+        app.jobs.stop();
+        let _ = sender.send(());
+    });
+    // An error is a panic, which has been told.
+    let _ = ended.await;
 }
 
 /// Starts the private PostgreSQL again should it die; ends only when that fails.
