@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -53,7 +54,12 @@ pub(crate) struct Ground {
     pub(crate) small_disk: Option<SmallDisk>,
     rounds: u64,
     _dir: TempDir,
+    /// Waits for this process to end, however it ends, and then stops the server, unmounts the small disk and removes the folder.
+    _reaper: Child,
 }
+
+const REAPER: &str = "cat; pg=$(head -n 1 \"$1/postmaster.pid\") && kill -INT $pg && while kill -0 $pg; do sleep 0.1; done; \
+    [ -z \"$2\" ] || { umount \"$2\"; rmdir \"$2\"; }; rm -rf \"$0\"";
 
 impl Ground {
     /// Starts it, with an empty migrated database to clone.
@@ -67,12 +73,21 @@ impl Ground {
         let settings = settings.map(str::to_owned).to_vec();
         let cluster = Cluster::start(&Options { data_dir, user: "postgres".into(), settings, ..Options::default() })
             .map_err(|error| error.to_string())?;
+        let reaper = Command::new("sh")
+            .args(["-c", REAPER])
+            .args([dir.path(), cluster.dir(), small_disk.as_ref().map_or(Path::new(""), |disk| &disk.0)])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         PgConnection::establish(&cluster.url_of("postgres"))
             .unwrap()
             .batch_execute("CREATE DATABASE template")
             .unwrap();
         migrations::run(&mut PgConnection::establish(&cluster.url_of("template")).unwrap()).unwrap();
-        Ok(Self { cluster, small_disk, rounds: 0, _dir: dir })
+        Ok(Self { cluster, small_disk, rounds: 0, _dir: dir, _reaper: reaper })
     }
 
     /// Starts the server again if it is down, however often that takes.
@@ -218,9 +233,11 @@ pub(crate) struct Person {
 
 impl<'a> Stage<'a> {
     pub(crate) fn set(ground: &'a mut Ground, plan: &Plan) -> Self {
+        let mut admin = ground.connect("postgres");
+        // Hours of rounds would fill any disk.
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS round_{} WITH (FORCE)", ground.rounds)).unwrap();
         ground.rounds += 1;
         let database = format!("round_{}", ground.rounds);
-        let mut admin = ground.connect("postgres");
         admin.batch_execute(&format!("CREATE DATABASE {database} TEMPLATE template")).unwrap();
         let (customers, staff) = furnish(&mut ground.connect(&database), plan);
 
