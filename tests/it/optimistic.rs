@@ -10,6 +10,7 @@ use rowlock::placement::Point;
 use serde_json::json;
 
 use crate::harness::{Freezer, Setup, TestApp, TestDatabase, number, order, until};
+use crate::money::{balance, give_points};
 use crate::twins::{place_patiently, storm};
 
 const OPTIMISTIC: (&str, &str) = ("ROWLOCK_PLACEMENT_LOCKING", "optimistic");
@@ -91,6 +92,30 @@ async fn goods_that_change_meanwhile_are_read_again() {
         }
         assert_eq!(app.metric(RETRIES), retries, "{change}");
     }
+}
+
+/// The same with points: somebody else spends them between reading and taking.
+#[actix_web::test]
+async fn points_that_change_meanwhile_are_read_again() {
+    let freezer = Freezer::at(Point::Planned);
+    let app =
+        TestApp::with(Setup { probe: Some(freezer.probe.clone()), variables: vec![OPTIMISTIC], ..Setup::default() });
+    let customer = app.customer_id("alice").await.0;
+    app.execute("UPDATE merchants SET points_per_yuan = 100");
+    give_points(&app, customer, 500);
+    let alice = app.customer("alice").await;
+    let mut body = order(&[(1, 1)]);
+    body["points"] = json!(500);
+    let sent = alice.send("k", &body);
+    freezer.wait().await;
+    app.execute(
+        "INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
+             SELECT 1, id, 'correction elsewhere', -300, 200, 'test', '2026-01-01Z' FROM accounts;
+         UPDATE accounts SET balance = 200",
+    );
+    freezer.release();
+    assert_eq!(sent.await.unwrap().refusal(), (409, "too_few_points".to_owned()));
+    assert_eq!((balance(&app, "points"), app.stock(1), app.metric(RETRIES)), (200, 100, 1.0));
 }
 
 /// In the way of the locks, whoever changes goods that are being ordered waits for the order.
