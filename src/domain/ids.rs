@@ -45,7 +45,7 @@ id! {
     PaymentId(Uuid)
 }
 id! {
-    /// Money that goes back; its number at the gateway. Version 7.
+    /// Money that goes back; its number at the gateway. Version 7, or 8 where it is made of the key it was asked for under.
     RefundId(Uuid)
 }
 id! {

@@ -105,9 +105,10 @@ fn payment_id(row: &BillRow) -> Option<PaymentId> {
     (id.0.get_version() == Some(Version::SortRand)).then_some(id)
 }
 
+/// Only ids of versions 7 and 8 are ours: the latter are of refunds that were asked for under a key.
 fn refund_id(row: &BillRow) -> Option<RefundId> {
-    let number: RefundNumber = row.refund.as_ref()?.parse().ok()?;
-    (number.refund.0.get_version() == Some(Version::SortRand)).then_some(number.refund)
+    let RefundNumber { refund, .. } = row.refund.as_ref()?.parse().ok()?;
+    matches!(refund.0.get_version(), Some(Version::SortRand | Version::Custom)).then_some(refund)
 }
 
 /// Holds a bill against what is booked.

@@ -4,11 +4,12 @@ use std::fs;
 use std::process::Output;
 
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command::{Folder, SECRET, run};
 use crate::harness::{TestApp, order};
 use crate::moves::id;
+use crate::payments::{attempt, let_refunds_end, press, state, until};
 
 const WECHAT_HEAD: &str = "交易时间,微信订单号,商户订单号,交易状态,货币种类,微信退款单号,商户退款单号,退款状态,商品名称,订单金额,申请退款金额";
 const ALIPAY_HEAD: &str = "支付宝交易号,商户订单号,业务类型,完成时间,订单金额（元）,商家实收（元）,退款批次号/请求号";
@@ -229,6 +230,38 @@ async fn what_agrees_is_told_by_its_totals() {
     assert_snapshot!(said(&output), @"
     total     payments           there 0 of 0.00, here 0 of 0.00
     total     refunds            there 0 of 0.00, here 0 of 0.00
+    reconcile: 0 differences, 0 notes, 0 not ours
+    ");
+}
+
+/// The number of a refund that was asked for under a key is made otherwise than one that a cancellation owes.
+#[actix_web::test]
+async fn refunds_of_each_origin_are_known_by_their_numbers() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let one = attempt(&alice, "one").await;
+    press(&app, &one.number, "pay").await;
+    until(&app, &state(&one), "pending_accept").await;
+    owner.post(&format!("/orders/{}/accept", one.order), &json!({})).await;
+    let part = json!({ "reason": "bad_quality", "amount": "3.00" });
+    assert_eq!(owner.post(&format!("/orders/{}/refunds", one.order), &part).await.status, 200);
+    assert_eq!(owner.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "closing" })).await.status, 200);
+    let_refunds_end(&app).await;
+    let shown = owner.get(&format!("/orders/{}", one.order)).await.json();
+    let transaction = shown["payments"][0]["transaction"].as_str().unwrap();
+    let mut rows = vec![paid("12:00:00", transaction, one.number.clone(), 20)];
+    for refund in shown["refunds"].as_array().unwrap() {
+        let yuan = if refund["amount"] == "3.00" { 3 } else { 17 };
+        let number = refund["number"].as_str().unwrap().to_owned();
+        rows.push(back("12:05:00", transaction, one.number.clone(), yuan, number, ""));
+    }
+    // There are no bills of the sandbox's.
+    app.execute("UPDATE payments SET gateway = 'alipay'; UPDATE gateway_notices SET gateway = 'alipay'");
+    let books = Books { order: one.order, folder: Folder::new(), app };
+    let output = books.reconcile("alipay", &alipay(&rows), &[]);
+    assert_snapshot!(said(&output), @"
+    total     payments           there 1 of 20.00, here 1 of 20.00
+    total     refunds            there 2 of 20.00, here 2 of 20.00
     reconcile: 0 differences, 0 notes, 0 not ours
     ");
 }
