@@ -130,7 +130,7 @@ pub fn end_closing(
 /// [`Error::NotFound`]; [`Error::PaymentInProgress`] for one that is not stuck.
 pub fn give_up(tx: &mut Tx<'_>, id: PaymentId, by: Actor, now: DateTime<Utc>) -> Result<Payment, Error> {
     let payment = lock_one(tx, id)?;
-    if !payment.state.is_open() || payment.expires_at.is_none_or(|end| end + STUCK_AFTER > now) {
+    if !is_stuck(&payment, now) {
         return Err(Error::PaymentInProgress);
     }
     payments::turn(tx, id, PaymentState::Closed, None)?;
@@ -167,13 +167,14 @@ pub fn claim(
     Ok(Some((payment, order)))
 }
 
-/// Tells a human of an attempt that its gateway could not be brought to say the end of, long after it.
+/// Tells a human of an attempt that its gateway could not be brought to say the end of, long after it. One that was given up meanwhile, or that
+/// money came for, is not stuck any more.
 ///
 /// # Errors
-/// What the database says.
-pub fn tell_if_stuck(tx: &mut Tx<'_>, payment: &Payment, now: DateTime<Utc>) -> Result<(), Error> {
-    let is_stuck = payment.expires_at.is_some_and(|end| end + STUCK_AFTER <= now);
-    if is_stuck && !alerts::is_raised(tx, AlertKind::PaymentStuck, payment.id.0)? {
+/// [`Error::NotFound`].
+pub fn tell_if_stuck(tx: &mut Tx<'_>, id: PaymentId, now: DateTime<Utc>) -> Result<(), Error> {
+    let payment = lock_one(tx, id)?;
+    if is_stuck(&payment, now) && !alerts::is_raised(tx, AlertKind::PaymentStuck, payment.id.0)? {
         let alert = NewAlert {
             id: AlertId(uuid_at(now)),
             kind: AlertKind::PaymentStuck,
@@ -185,6 +186,11 @@ pub fn tell_if_stuck(tx: &mut Tx<'_>, payment: &Payment, now: DateTime<Utc>) -> 
         alerts::raise(tx, &alert, now)?;
     }
     Ok(())
+}
+
+/// Whether an attempt is open long after its end, so that its order waits.
+fn is_stuck(payment: &Payment, now: DateTime<Utc>) -> bool {
+    payment.state.is_open() && payment.expires_at.is_some_and(|end| end + STUCK_AFTER <= now)
 }
 
 fn lock_one(tx: &mut Tx<'_>, id: PaymentId) -> Result<Payment, Error> {

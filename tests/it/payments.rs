@@ -375,6 +375,10 @@ async fn a_payment_that_nobody_closes_is_given_up_by_a_human() {
     assert_eq!(owner.post(&path, &json!({})).await.json()["state"], "closed");
     pass(&app, TimeDelta::zero()).await;
     assert_eq!((words(&mut app.conn(), &state(&one)), app.stock(1)), (vec!["cancelled".to_owned()], 100));
+    for _ in 0..3 {
+        pass(&app, TimeDelta::minutes(30)).await;
+    }
+    assert_eq!(alerts(&app), ["payment_stuck, resolved"], "nobody waits for it any more");
     // It comes back, and says that the customer has paid.
     switch(&app, json!({ "never_call": true, "pay_late": true })).await;
     press(&app, &one.number, "pay").await;

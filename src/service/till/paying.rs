@@ -157,7 +157,7 @@ impl Till {
             if matches!(error, Error::GatewayUnavailable(_)) {
                 round.silent().insert(whose);
             }
-            self.store.write(merchant, |tx| tx_payments::tell_if_stuck(tx, &payment, now))?;
+            self.store.write(merchant, |tx| tx_payments::tell_if_stuck(tx, id, now))?;
         }
         looked.map(|()| true)
     }
