@@ -80,7 +80,8 @@ impl From<Payment> for PaymentView {
 pub(super) struct RefundView {
     id: Uuid,
     payment_id: Uuid,
-    /// `due` and `submitted` go on by themselves; `failed` and `abnormal` wait for a human.
+    /// `due` and `submitted` go on by themselves; `failed` and `abnormal` wait for a human. So does what is `submitted`, once an alert says
+    /// that it is stuck.
     #[schema(schema_with = refund_state)]
     state: &'static str,
     #[schema(schema_with = amount)]
@@ -89,7 +90,7 @@ pub(super) struct RefundView {
     note: Option<String>,
     /// Its number at the gateway.
     number: String,
-    /// How often the gateway was asked, under this number.
+    /// How often the gateway was asked, since a human last put it in.
     attempts: i32,
     /// What went wrong the last time.
     trouble: Option<String>,

@@ -177,13 +177,20 @@ pub fn settle(
     Ok(refund.state != state)
 }
 
-/// Has a refund asked for again that waits for a human: under another number only where the gateway has given up on the one before.
+/// Has a refund asked for again that waits for a human: under another number only where the gateway has given up on the one before. One
+/// that the gateway has taken on waits, too, once it was asked about `failures_max` times in a row to no avail.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::RefundGoesOn`] for one that does not wait.
-pub fn put_in_again(tx: &mut Tx<'_>, id: RefundId, by: Actor, now: DateTime<Utc>) -> Result<Refund, Error> {
+pub fn put_in_again(
+    tx: &mut Tx<'_>,
+    id: RefundId,
+    by: Actor,
+    failures_max: i32,
+    now: DateTime<Utc>,
+) -> Result<Refund, Error> {
     let refund = refunds::lock(tx, id)?.ok_or(Error::NotFound)?;
-    if !refunds::put_in_again(tx, &refund, now + ASK_AGAIN)? {
+    if !refunds::put_in_again(tx, &refund, failures_max, now + ASK_AGAIN)? {
         return Err(Error::RefundGoesOn(refund.state));
     }
     alerts::resolve_about(tx, id.0, &by.to_string(), now)?;

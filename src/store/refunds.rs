@@ -197,12 +197,13 @@ pub fn settle(
 }
 
 /// Has a refund asked for again, at `check_at`, that waits for a human: under another number where the gateway has given up on the one
-/// before. Tells whether it waited for that.
-pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, check_at: DateTime<Utc>) -> QueryResult<bool> {
+/// before. One that was taken on waits once it has failed `failures_max` times. Tells whether it waited for that.
+pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, failures_max: i32, check_at: DateTime<Utc>) -> QueryResult<bool> {
     let more = i32::from(refund.state == RefundState::Failed);
+    let is_stuck = refunds::state.eq(RefundState::Submitted.name()).and(refunds::failures.ge(failures_max));
     let rows = diesel::update(refunds::table.find((tx.merchant.0, refund.id.0)))
         .filter(refunds::state.eq(refund.state.name()))
-        .filter(refunds::state.eq_any([RefundState::Failed, RefundState::Abnormal].map(RefundState::name)))
+        .filter(refunds::state.eq_any([RefundState::Failed, RefundState::Abnormal].map(RefundState::name)).or(is_stuck))
         .set((
             refunds::state.eq(RefundState::Due.name()),
             refunds::round.eq(refunds::round + more),

@@ -234,7 +234,8 @@ async fn a_refund_keeps_its_number_until_its_gateway_has_given_up() {
     let now = app.clock.now();
     for (state, round) in [(RefundState::Abnormal, 1), (RefundState::Failed, 2), (RefundState::Abnormal, 2)] {
         app.execute(&format!("UPDATE refunds SET state = '{}'", state.name()));
-        let refund = app.app.store.write(MerchantId(1), |tx| service::refunds::put_in_again(tx, id, Actor::Timer, now));
+        let again = |tx: &mut Tx<'_>| service::refunds::put_in_again(tx, id, Actor::Timer, 12, now);
+        let refund = app.app.store.write(MerchantId(1), again);
         assert_eq!(refund.unwrap().round, round, "after {state:?}");
     }
 }

@@ -118,3 +118,34 @@ async fn refunds_go_on_until_the_customer_has_the_money() {
     }
     assert_eq!(sent, [1, 1, 1, 0]);
 }
+
+/// What the gateway has taken on and then says nothing of is put in again under its own number: should the customer have the money, it
+/// stays at that.
+#[actix_web::test]
+async fn a_refund_that_was_taken_on_and_is_stuck_is_put_in_again() {
+    let setup = Setup { variables: vec![("ROWLOCK_GATEWAYS_REFUND_ATTEMPTS_MAX", "3")], ..Setup::default() };
+    let app = TestApp::with(setup);
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let one = attempt(&alice, "one").await;
+    press(&app, &one.number, "pay").await;
+    until(&app, &state(&one), "pending_accept").await;
+    switch(&app, json!({ "fail_after": ["query_refund"], "refund_asks": 1, "never_call": true })).await;
+    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    pass(&app, TimeDelta::zero()).await;
+    let refund = async || owner.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0].clone();
+    let first = refund().await;
+    let retry = format!("/refunds/{}/retry", first["id"].as_str().unwrap());
+    let early = owner.post(&retry, &json!({})).await;
+    assert_eq!((early.refusal(), &early.json()["state"]), ((409, "refund_goes_on".to_owned()), &json!("submitted")));
+    for _ in 0..2 {
+        pass(&app, TimeDelta::minutes(10)).await;
+    }
+    assert_eq!((&refund().await["state"], alerts(&app)), (&json!("submitted"), vec!["refund_stuck".to_owned()]));
+    let again = owner.post(&retry, &json!({})).await.json();
+    assert_eq!((&again["state"], &again["number"], &again["attempts"]), (&json!("due"), &first["number"], &json!(0)));
+    assert_eq!(alerts(&app), ["refund_stuck, resolved"]);
+    let_refunds_end(&app).await;
+    assert_eq!(refund().await["state"], "succeeded");
+    let page = app.get(&format!("/sandbox/pay/{}", one.number)).await.text;
+    assert_eq!(page.matches("已退款 refunded").count(), 1);
+}

@@ -12,6 +12,7 @@ use crate::http::payments::{PaymentView, RefundView};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, RefundOrders, Staff, act};
 use crate::service;
+use crate::store::Tx;
 
 /// Has a refund asked for again that waits for a human. Where the gateway had given up on it, it gets another number there; otherwise it
 /// keeps its own, so that it is paid once.
@@ -33,7 +34,9 @@ pub(in crate::http) async fn retry_refund(
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (RefundId(path.id), who.actor(), app.clock.now());
     let action = Action { name: "retry_refund", subject: format!("refund {id}"), detail: json!({}) };
-    let refund = act(&app, &who, action, now, move |tx| service::refunds::put_in_again(tx, id, by, now)).await?;
+    let failures_max = app.till.failures_max();
+    let again = move |tx: &mut Tx<'_>| service::refunds::put_in_again(tx, id, by, failures_max, now);
+    let refund = act(&app, &who, action, now, again).await?;
     Ok(HttpResponse::Ok().json(RefundView::from(refund)))
 }
 

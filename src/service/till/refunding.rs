@@ -69,8 +69,12 @@ impl Till {
 
     /// How a gateway is asked about a refund that it was asked about `asked` times before.
     pub(super) fn patience(&self, asked: i32) -> Patience {
-        let failures_max = i32::try_from(self.config.refund_attempts_max).unwrap_or(i32::MAX);
-        Patience { wait: self.wait(asked), failures_max }
+        Patience { wait: self.wait(asked), failures_max: self.failures_max() }
+    }
+
+    /// How often in a row a gateway may be asked about a refund to no avail before a human is told.
+    pub fn failures_max(&self) -> i32 {
+        i32::try_from(self.config.refund_attempts_max).unwrap_or(i32::MAX)
     }
 }
 
