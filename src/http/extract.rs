@@ -13,14 +13,15 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::rt::time::timeout;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::auth::Audience;
 use crate::App;
-use crate::domain::placement::IdempotencyKey;
+use crate::domain::placement::{IdempotencyKey, RequestHash};
 use crate::domain::{CustomerId, MerchantId};
 use crate::error::Error;
 
@@ -89,6 +90,12 @@ impl FromRequest for Key {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(key_of(req).map(Self))
     }
+}
+
+/// What a request asks for, as it is kept with the key.
+pub(super) fn request_hash(request: &impl Serialize) -> RequestHash {
+    let canonical = serde_json::to_vec(request).expect("a request is plain data");
+    digest(&SHA256, &canonical).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 fn key_of(req: &HttpRequest) -> Result<IdempotencyKey, Error> {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post};
-use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, SeqAccess, Unexpected, Visitor};
@@ -13,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::cart::owner;
-use super::extract::{Body, Customer, Key, OrderPath, line, text};
+use super::extract::{Body, Customer, Key, OrderPath, line, request_hash, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{EventView, OrderView, ReasonFields, optional_amount, pay_method};
@@ -24,7 +23,7 @@ use crate::config;
 use crate::domain::money::Money;
 use crate::domain::moves::Actor;
 use crate::domain::order::{Fulfilment, PayMethod};
-use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
+use crate::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
 use crate::domain::{AddressId, CartId, CustomerId, GoodsId, OrderId};
 use crate::error::Error;
 use crate::placement::Outcome;
@@ -144,11 +143,6 @@ impl PlaceOrder {
         Ok(self)
     }
 
-    fn hash(&self) -> RequestHash {
-        let canonical = serde_json::to_vec(self).expect("a request is plain data");
-        digest(&SHA256, &canonical).as_ref().try_into().expect("SHA-256 has 32 bytes")
-    }
-
     /// An order of `lines`, which may be those of a cart.
     fn into_placement(
         self,
@@ -162,7 +156,7 @@ impl PlaceOrder {
             id,
             customer_id,
             key,
-            request_hash: self.hash(),
+            request_hash: request_hash(&self),
             lines,
             fulfilment: match self.fulfilment {
                 FulfilmentRequest::DineIn { table } => Fulfilment::DineIn { table },
@@ -240,7 +234,7 @@ async fn place_cart(
     request: PlaceOrder,
     now: DateTime<Utc>,
 ) -> Result<Outcome, Error> {
-    let (asked, hash) = (key.clone(), request.hash());
+    let (asked, hash) = (key.clone(), request_hash(&request));
     let (cart, lines) = match blocking(app, move |app| app.carts.to_place(owner, &asked, &hash, now)).await? {
         ToPlace::Placed(order) => return Ok(Outcome::Repeated(*order)),
         ToPlace::Mismatched => return Ok(Outcome::Mismatched),

@@ -3,7 +3,16 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use uuid::{Builder, Uuid};
 
-use crate::domain::placement::IdempotencyKey;
+use crate::domain::placement::{IdempotencyKey, RequestHash};
+
+/// A key, and what it stands for.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    /// The client's name for the request.
+    pub key: IdempotencyKey,
+    /// What is asked for under it.
+    pub request_hash: RequestHash,
+}
 
 /// What became of a request that may be repeated.
 #[derive(Clone, Debug)]

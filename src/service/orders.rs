@@ -6,14 +6,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::credits;
-use super::once::id_under;
+use super::once::{Keyed, id_under};
 use super::payments;
 use super::refunds;
 use super::stock;
 use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Move, Reason, Why};
 use crate::domain::order::{Fulfilment, Order, OrderState, PayMethod};
-use crate::domain::placement::IdempotencyKey;
 use crate::domain::{GoodsId, OrderId, RefundId};
 use crate::error::Error;
 use crate::store::merchants::Merchant;
@@ -295,26 +294,29 @@ pub enum Refunding {
 /// Pays money back without changing where the order stands, once for each key: a repeat finds the order as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::RefundTooLarge`]; [`Error::KeyReused`] when the key stands for another amount;
+/// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::RefundTooLarge`]; [`Error::KeyReused`] when the key stands for another request;
 /// [`Error::InvalidField`] when the order does not have the lines, or they cost nothing.
 pub fn refund(
     tx: &mut Tx<'_>,
     id: OrderId,
     what: &Refunding,
-    key: &IdempotencyKey,
+    asked: &Keyed,
     by: Actor,
     why: &Why,
     now: DateTime<Utc>,
 ) -> Result<Order, Error> {
     let order = lock(tx, id, by)?;
     let merchant_id = tx.merchant();
-    let refund_id = RefundId(id_under(key, &format!("refund {merchant_id} {id}")));
+    let refund_id = RefundId(id_under(&asked.key, &format!("refund {merchant_id} {id}")));
     let known = store::refunds::of_order(tx.conn(), merchant_id, id)?;
     if let Some(known) = known.iter().find(|refund| refund.id == refund_id) {
         // Nothing is done, so nothing is to stand in the trail.
         tx.discard();
-        let is_other = matches!(what, Refunding::Amount(amount) if *amount != known.amount);
-        return if is_other { Err(Error::KeyReused) } else { Ok(order) };
+        let is_same = match known.request_hash {
+            Some(hash) => hash == asked.request_hash,
+            None => !matches!(what, Refunding::Amount(amount) if *amount != known.amount),
+        };
+        return if is_same { Ok(order) } else { Err(Error::KeyReused) };
     }
     let to = step(&order, Move::Refund, by)?;
     let amount = match what {
@@ -328,7 +330,7 @@ pub fn refund(
             Some(amount)
         }
     };
-    let before = refunds::pay_back(tx, &order, amount, Some(refund_id), by, why, now)?;
+    let before = refunds::pay_back(tx, &order, amount, Some((refund_id, asked.request_hash)), by, why, now)?;
     if before.refunded == Money::ZERO {
         let reason = "there is nothing to pay back".to_owned();
         return Err(Error::InvalidField { field: "amount", reason });

@@ -11,6 +11,7 @@ use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Why};
 use crate::domain::order::{Order, PayMethod};
 use crate::domain::payment::{RefundNumber, RefundStanding, RefundState, RefundStep};
+use crate::domain::placement::RequestHash;
 use crate::domain::{AlertId, OrderId, RefundId};
 use crate::error::Error;
 use crate::store::alerts::NewAlert;
@@ -45,7 +46,8 @@ impl PaidBack {
     }
 }
 
-/// Owes back `amount` of what was paid for a locked order, or all that is left. Locks its payments.
+/// Owes back `amount` of what was paid for a locked order, or all that is left; under the id of a key and what it stands for, where there
+/// is one. Locks its payments.
 ///
 /// # Errors
 /// [`Error::PaymentOpen`] while money may still come in; [`Error::RefundTooLarge`].
@@ -53,7 +55,7 @@ pub(super) fn pay_back(
     tx: &mut Tx<'_>,
     order: &Order,
     amount: Option<Money>,
-    id: Option<RefundId>,
+    under: Option<(RefundId, RequestHash)>,
     by: Actor,
     why: &Why,
     now: DateTime<Utc>,
@@ -71,7 +73,7 @@ pub(super) fn pay_back(
         return Err(Error::RefundTooLarge { amount: refunded, left });
     }
     let refund = match payment.filter(|_| refunded > Money::ZERO) {
-        Some(payment) => Some(owe_back(tx, payment, refunded, id, by, why, now)?),
+        Some(payment) => Some(owe_back(tx, payment, refunded, under, by, why, now)?),
         None => None,
     };
     Ok(PaidBack { paid, before, refunded, refund })
@@ -82,14 +84,14 @@ pub(super) fn owe_back(
     tx: &mut Tx<'_>,
     payment: &Payment,
     amount: Money,
-    id: Option<RefundId>,
+    under: Option<(RefundId, RequestHash)>,
     by: Actor,
     why: &Why,
     now: DateTime<Utc>,
 ) -> Result<RefundId, Error> {
     let is_cash = payment.gateway == PayMethod::Cash;
     let refund = Refund {
-        id: id.unwrap_or_else(|| RefundId(uuid_at(now))),
+        id: under.map_or_else(|| RefundId(uuid_at(now)), |(id, _)| id),
         order: payment.order,
         payment: payment.id,
         state: if is_cash { RefundState::Succeeded } else { RefundState::Due },
@@ -100,6 +102,7 @@ pub(super) fn owe_back(
         attempts: 0,
         failures: 0,
         trouble: None,
+        request_hash: under.map(|(_, hash)| hash),
         created_at: now,
         settled_at: is_cash.then_some(now),
     };

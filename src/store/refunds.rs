@@ -11,6 +11,7 @@ use super::schema::refunds;
 use super::{Conn, LockRank, QueryResult, Tx};
 use crate::domain::money::Money;
 use crate::domain::payment::{RefundNumber, RefundState};
+use crate::domain::placement::RequestHash;
 use crate::domain::{MerchantId, OrderId, PaymentId, RefundId};
 
 /// Money that goes back.
@@ -38,6 +39,8 @@ pub struct Refund {
     pub failures: i32,
     /// What went wrong the last time, in the gateway's words.
     pub trouble: Option<String>,
+    /// What its key stands for, where it was asked for under one; unknown of old ones.
+    pub request_hash: Option<RequestHash>,
     /// When it was decided.
     pub created_at: DateTime<Utc>,
     /// When the customer had it.
@@ -65,12 +68,14 @@ struct RefundRow {
     attempts: i32,
     failures: i32,
     trouble: Option<String>,
+    request_hash: Option<Vec<u8>>,
     created_at: DateTime<Utc>,
     settled_at: Option<DateTime<Utc>>,
 }
 
 impl RefundRow {
     fn refund(self) -> Result<Refund, Corrupt> {
+        let request_hash = self.request_hash.map(RequestHash::try_from).transpose();
         Ok(Refund {
             id: RefundId(self.id),
             order: OrderId(self.order_id),
@@ -83,6 +88,7 @@ impl RefundRow {
             attempts: self.attempts,
             failures: self.failures,
             trouble: self.trouble,
+            request_hash: request_hash.map_err(|_| "request_hash is not 32 bytes")?,
             created_at: self.created_at,
             settled_at: self.settled_at,
         })
@@ -130,6 +136,7 @@ pub fn insert(tx: &mut Tx<'_>, refund: &Refund, actor: &str) -> QueryResult<()> 
             refunds::reason.eq(&refund.reason),
             refunds::note.eq(&refund.note),
             refunds::actor.eq(actor),
+            refunds::request_hash.eq(refund.request_hash.as_ref().map(RequestHash::as_slice)),
             refunds::created_at.eq(refund.created_at),
             refunds::check_at.eq(refund.created_at),
             refunds::settled_at.eq(refund.settled_at),

@@ -333,6 +333,7 @@ diesel::table! {
         check_at -> Timestamptz,
         failures -> Int4,
         trouble -> Nullable<Text>,
+        request_hash -> Nullable<Bytea>,
     }
 }
 

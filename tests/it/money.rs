@@ -291,10 +291,24 @@ async fn a_refund_is_made_once_a_key() {
     let body = json!({ "reason": "bad_quality", "amount": "3.00" });
     let answers = futures_util::future::join_all((0..8).map(|_| manager.post_once("again", &path, &body))).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{}", answers[0].text);
-    let other = json!({ "reason": "bad_quality", "amount": "4.00" });
-    assert_eq!(manager.post_once("again", &path, &other).await.refusal(), (422, "idempotency_key_reused".to_owned()));
+    let other = [
+        json!({ "reason": "bad_quality", "amount": "4.00" }),
+        json!({ "reason": "bad_quality", "lines": [{ "goods_id": 1, "count": 1 }] }),
+        json!({ "reason": "bad_quality" }),
+        json!({ "reason": "too_busy", "amount": "3.00" }),
+    ];
+    let is_reused = (422, "idempotency_key_reused".to_owned());
+    for other in &other {
+        assert_eq!(manager.post_once("again", &path, other).await.refusal(), is_reused, "{other}");
+    }
     let nameless = crate::clients::Answer::of(manager.request(reqwest::Method::POST, &path).json(&body)).await;
     assert_eq!(nameless.refusal(), (400, "idempotency_key_missing".to_owned()));
+    // Of one that was made before the request was kept with it, the amount is all that there is to tell.
+    app.execute("UPDATE refunds SET request_hash = NULL");
+    assert_eq!(manager.post_once("again", &path, &other[0]).await.refusal(), is_reused);
+    for same in [&body, &other[1]] {
+        assert_eq!(manager.post_once("again", &path, same).await.status, 200);
+    }
     assert_eq!(refunds(&app), ["3.00 due bad_quality"]);
     assert_eq!(app.count("staff_actions WHERE action = 'refund'"), 1);
 }

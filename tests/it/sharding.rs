@@ -14,6 +14,7 @@ use rowlock::domain::staff::Role;
 use rowlock::domain::{MerchantId, OrderId, StaffId};
 use rowlock::error::Error;
 use rowlock::placement::{Outcome, Point};
+use rowlock::service::once::Keyed;
 use rowlock::service::orders::{self, Cancelling, Refunding};
 use rowlock::service::payments::confirm;
 use rowlock::store::Tx;
@@ -144,8 +145,8 @@ async fn moves_touch_their_merchants_partition_only() {
             step(&|tx| orders::accept(tx, order, by, Some(5), now).map(drop));
             let manager = Actor::Staff(StaffId(uuid::Uuid::nil()), Role::Manager);
             let some = Refunding::Amount("1.00".parse().unwrap());
-            let key = IdempotencyKey::new("refund").unwrap();
-            step(&|tx| orders::refund(tx, order, &some, &key, manager, &Reason::BadQuality.into(), now).map(drop));
+            let asked = Keyed { key: IdempotencyKey::new("refund").unwrap(), request_hash: [0; 32] };
+            step(&|tx| orders::refund(tx, order, &some, &asked, manager, &Reason::BadQuality.into(), now).map(drop));
             step(&|tx| {
                 orders::cancel(tx, order, manager, &Reason::Closing.into(), &Cancelling::default(), now).map(drop)
             });

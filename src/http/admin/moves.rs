@@ -13,13 +13,14 @@ use crate::domain::moves::{Actor, Move};
 use crate::domain::order::Order;
 use crate::domain::{GoodsId, OrderId};
 use crate::error::Error;
-use crate::http::extract::{Body, Key, OrderPath};
+use crate::http::extract::{Body, Key, OrderPath, request_hash};
 use crate::http::observe::AboutOrder;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{
     AcceptOrders, Action, CancelOrders, CollectCash, CookOrders, HandOverOrders, RefundOrders, Requires, Staff, act,
 };
 use crate::http::view::{OrderView, ReasonFields, optional_amount};
+use crate::service::once::Keyed;
 use crate::service::orders::{self, Cancelling, Refunding};
 use crate::store::Tx;
 
@@ -290,6 +291,7 @@ struct RefundOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, `refund_too_large` with what is `left`"),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `invalid_field`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/refunds")]
@@ -302,6 +304,7 @@ pub(in crate::http) async fn refund(
     body: Body<RefundOrder>,
 ) -> Result<HttpResponse, Error> {
     let (detail, now) = (json!(&body.0), app.clock.now());
+    let asked = Keyed { key: key.0, request_hash: request_hash(&body.0) };
     let why = body.0.why.checked()?;
     let what = match (body.0.amount, body.0.lines) {
         (None, None) => Refunding::Whole,
@@ -313,7 +316,7 @@ pub(in crate::http) async fn refund(
         }
     };
     make(&app, &req, &who, path.id, Move::Refund, detail, move |tx, id, by| {
-        orders::refund(tx, id, &what, &key.0, by, &why, now)
+        orders::refund(tx, id, &what, &asked, by, &why, now)
     })
     .await
 }
