@@ -65,8 +65,8 @@ impl Error {
                 fixed("支付平台拒绝了该笔支付。", "The gateway does not accept this payment.")
             }
             Self::RefundGoesOn(state) => (
-                format!("退款状态为 {state}，无需重新发起。"),
-                format!("The refund is {state}; there is nothing to put in again."),
+                format!("退款状态为 {state}，无需人工处理。"),
+                format!("The refund is {state}; it does not wait for anybody."),
             ),
             Self::AlertResolved => fixed("该提醒已处理。", "Somebody has dealt with this before."),
             Self::GatewayUnavailable(_) => fixed(

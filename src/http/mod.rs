@@ -80,6 +80,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin::moves::refund)
         .service(admin::tickets::print_ticket)
         .service(admin::payments::retry_refund)
+        .service(admin::payments::pay_refund_by_hand)
         .service(admin::payments::give_up)
         .service(admin::alerts::list_alerts)
         .service(admin::alerts::resolve_alert)

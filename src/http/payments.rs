@@ -94,6 +94,8 @@ pub(super) struct RefundView {
     attempts: i32,
     /// What went wrong the last time.
     trouble: Option<String>,
+    /// Whether it was paid by hand, since the gateway could not go on.
+    by_hand: bool,
     created_at: DateTime<Utc>,
     /// When the customer had the money.
     settled_at: Option<DateTime<Utc>>,
@@ -111,6 +113,7 @@ impl From<Refund> for RefundView {
             note: refund.note,
             attempts: refund.attempts,
             trouble: refund.trouble,
+            by_hand: refund.by_hand,
             created_at: refund.created_at,
             settled_at: refund.settled_at,
         }

@@ -103,6 +103,7 @@ pub(super) fn owe_back(
         failures: 0,
         trouble: None,
         request_hash: under.map(|(_, hash)| hash),
+        by_hand: false,
         created_at: now,
         settled_at: is_cash.then_some(now),
     };
@@ -199,4 +200,18 @@ pub fn put_in_again(
     alerts::resolve_about(tx, id.0, &by.to_string(), now)?;
     let merchant = tx.merchant();
     refunds::find(tx.conn(), merchant, id)?.ok_or(Error::NotFound)
+}
+
+/// Ends a refund that its gateway cannot go on with: the customer had the money by hand, and it is not asked for any more.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::RefundGoesOn`] for one that the gateway may still pay.
+pub fn pay_by_hand(tx: &mut Tx<'_>, id: RefundId, by: Actor, now: DateTime<Utc>) -> Result<Refund, Error> {
+    let refund = refunds::lock(tx, id)?.ok_or(Error::NotFound)?;
+    if !refunds::pay_by_hand(tx, id, now)? {
+        return Err(Error::RefundGoesOn(refund.state));
+    }
+    outbox::tell_of_refund(tx, refund.order, RefundState::Succeeded, now)?;
+    alerts::resolve_about(tx, id.0, &by.to_string(), now)?;
+    Ok(Refund { state: RefundState::Succeeded, by_hand: true, settled_at: Some(now), ..refund })
 }

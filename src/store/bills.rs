@@ -47,7 +47,7 @@ pub struct BookedRefund {
     pub payment: PaymentId,
     /// The gateway's own number of that payment.
     pub transaction: Option<String>,
-    /// Where it stands.
+    /// Where it stands at the gateway: one that was paid by hand has failed there.
     pub state: RefundState,
     /// Yuan.
     pub amount: Money,
@@ -182,6 +182,7 @@ type RefundColumns = (
     payments::transaction,
     refunds::state,
     refunds::amount,
+    refunds::by_hand,
     refunds::created_at,
     refunds::settled_at,
 );
@@ -192,19 +193,21 @@ const REFUND_COLUMNS: RefundColumns = (
     payments::transaction,
     refunds::state,
     refunds::amount,
+    refunds::by_hand,
     refunds::created_at,
     refunds::settled_at,
 );
-type RefundRow = (Uuid, i32, Uuid, Option<String>, String, Decimal, DateTime<Utc>, Option<DateTime<Utc>>);
+type RefundRow = (Uuid, i32, Uuid, Option<String>, String, Decimal, bool, DateTime<Utc>, Option<DateTime<Utc>>);
 
 fn refund(row: RefundRow) -> QueryResult<BookedRefund> {
-    let (id, round, payment, transaction, state, amount, begun_at, settled_at) = row;
+    let (id, round, payment, transaction, state, amount, by_hand, begun_at, settled_at) = row;
+    let state = state.parse().map_err(|error| corrupt(Box::new(error)))?;
     Ok(BookedRefund {
         id: RefundId(id),
         round: u32::try_from(round).map_err(|error| corrupt(error.into()))?,
         payment: PaymentId(payment),
         transaction,
-        state: state.parse().map_err(|error| corrupt(Box::new(error)))?,
+        state: if by_hand { RefundState::Failed } else { state },
         amount: money(amount).map_err(corrupt)?,
         begun_at,
         settled_at,

@@ -41,6 +41,8 @@ pub struct Refund {
     pub trouble: Option<String>,
     /// What its key stands for, where it was asked for under one; unknown of old ones.
     pub request_hash: Option<RequestHash>,
+    /// Whether it was paid by hand, since the gateway could not go on.
+    pub by_hand: bool,
     /// When it was decided.
     pub created_at: DateTime<Utc>,
     /// When the customer had it.
@@ -69,6 +71,7 @@ struct RefundRow {
     failures: i32,
     trouble: Option<String>,
     request_hash: Option<Vec<u8>>,
+    by_hand: bool,
     created_at: DateTime<Utc>,
     settled_at: Option<DateTime<Utc>>,
 }
@@ -89,6 +92,7 @@ impl RefundRow {
             failures: self.failures,
             trouble: self.trouble,
             request_hash: request_hash.map_err(|_| "request_hash is not 32 bytes")?,
+            by_hand: self.by_hand,
             created_at: self.created_at,
             settled_at: self.settled_at,
         })
@@ -157,6 +161,7 @@ pub fn claim(tx: &mut Tx<'_>, id: RefundId, now: DateTime<Utc>, until: DateTime<
 }
 
 const WAITING: [RefundState; 2] = [RefundState::Due, RefundState::Submitted];
+const STOPPED: [RefundState; 2] = [RefundState::Failed, RefundState::Abnormal];
 
 /// What has become of a refund.
 #[derive(Clone, Debug)]
@@ -210,7 +215,7 @@ pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, failures_max: i32, check_a
     let is_stuck = refunds::state.eq(RefundState::Submitted.name()).and(refunds::failures.ge(failures_max));
     let rows = diesel::update(refunds::table.find((tx.merchant.0, refund.id.0)))
         .filter(refunds::state.eq(refund.state.name()))
-        .filter(refunds::state.eq_any([RefundState::Failed, RefundState::Abnormal].map(RefundState::name)).or(is_stuck))
+        .filter(refunds::state.eq_any(STOPPED.map(RefundState::name)).or(is_stuck))
         .set((
             refunds::state.eq(RefundState::Due.name()),
             refunds::round.eq(refunds::round + more),
@@ -218,6 +223,15 @@ pub fn put_in_again(tx: &mut Tx<'_>, refund: &Refund, failures_max: i32, check_a
             refunds::failures.eq(0),
             refunds::check_at.eq(check_at),
         ))
+        .execute(tx.conn)?;
+    Ok(rows == 1)
+}
+
+/// Ends a refund that waits for a human: the customer had the money by hand. Tells whether it waited for that.
+pub fn pay_by_hand(tx: &mut Tx<'_>, id: RefundId, now: DateTime<Utc>) -> QueryResult<bool> {
+    let rows = diesel::update(refunds::table.find((tx.merchant.0, id.0)))
+        .filter(refunds::state.eq_any(STOPPED.map(RefundState::name)))
+        .set((refunds::state.eq(RefundState::Succeeded.name()), refunds::by_hand.eq(true), refunds::settled_at.eq(now)))
         .execute(tx.conn)?;
     Ok(rows == 1)
 }

@@ -334,6 +334,7 @@ diesel::table! {
         failures -> Int4,
         trouble -> Nullable<Text>,
         request_hash -> Nullable<Bytea>,
+        by_hand -> Bool,
     }
 }
 

@@ -119,6 +119,11 @@ impl Books {
         ));
     }
 
+    /// The gateway did not pay that refund; one of the staff did.
+    fn by_hand(&self, number: u32) {
+        self.app.execute(&format!("UPDATE refunds SET by_hand = true WHERE id = '{}'", uuid(number)));
+    }
+
     fn reconcile(&self, gateway: &str, bill: &[u8], more: &[&str]) -> Output {
         fs::write(self.folder.0.join("bill.csv"), bill).unwrap();
         let variables = [("DATABASE_URL", self.app.database.url.as_str()), ("ROWLOCK_AUTH_TOKEN_SECRET", SECRET)];
@@ -154,9 +159,11 @@ async fn each_difference_is_a_line() {
         (14, 4, "due"),
         (15, 5, "abnormal"),
         (16, 6, "succeeded"),
+        (17, 9, "succeeded"),
     ] {
         books.refund(number, yuan, state);
     }
+    books.by_hand(17);
     let rows = [
         paid("12:30:00", "wx1", no(1), 100),
         paid("12:30:00", "wx1-again", no(1), 100),
@@ -171,6 +178,7 @@ async fn each_difference_is_a_line() {
         back("13:00:00", "wx1", no(1), 5, no(15), "CHANGE"),
         back("13:00:00", "wx1", no(1), 7, no(16), "SUCCESS"),
         back("13:00:00", "wx1", no(1), 8, "by-hand".to_owned(), "SUCCESS"),
+        back("13:00:00", "wx1", no(1), 9, no(17), "SUCCESS"),
     ];
     let output = books.reconcile("wechat", &wechat(&rows), &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -186,12 +194,13 @@ async fn each_difference_is_a_line() {
     DIFFERS   payment_only_here  payment …000000000006 transaction wx6 there - here 60.00: booked as paid_duplicate
     DIFFERS   refund_only_here   payment …000000000001 transaction wx1 refund …000000000012 there - here 2.00: booked as succeeded
     DIFFERS   state_differs      payment …000000000001 transaction wx1 refund …000000000013 there 3.00 here 3.00 line 11: there it is done, here submitted
+    DIFFERS   state_differs      payment …000000000001 transaction wx1 refund …000000000017 there 9.00 here 9.00 line 15: there it is done, here failed
     note      other_day          payment …000000000005 transaction wx5 there 50.00 here 50.00 line 6: booked at 2026-11-22 00:00:01
     note      refund_open        payment …000000000001 transaction wx1 refund …000000000014 there - here 4.00: booked as due
     not ours  not_ours           payment POS-7 transaction wx99 there 9.00 here - line 8
     total     payments           there 7 of 420.00, here 4 of 220.00
-    total     refunds            there 6 of 25.00, here 3 of 9.00
-    reconcile: 11 differences, 2 notes, 1 not ours
+    total     refunds            there 7 of 34.00, here 3 of 9.00
+    reconcile: 12 differences, 2 notes, 1 not ours
     ");
 
     let output = books.reconcile("wechat", &wechat(&rows), &["--json"]);
@@ -212,6 +221,8 @@ async fn what_agrees_is_told_by_its_totals() {
     books.pay(1, "alipay", 1, 100, "paid", Some(("ali1", "2026-11-21T04:30:00Z")));
     books.pay(1, "alipay", 2, 20, "paid_late", Some(("ali2", "2026-11-21T16:00:01Z")));
     books.refund(11, 1, "succeeded");
+    books.refund(12, 2, "succeeded");
+    books.by_hand(12);
     let rows = [
         paid("12:30:00", "ali1", no(1), 100),
         paid("23:59:59", "ali2", no(2), 20),
@@ -221,9 +232,10 @@ async fn what_agrees_is_told_by_its_totals() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_snapshot!(said(&output), @"
     note      other_day          payment …000000000002 transaction ali2 there 20.00 here 20.00 line 5: booked at 2026-11-22 00:00:01
+    note      refund_open        payment …000000000001 transaction ali1 refund …000000000012 there - here 2.00: booked as failed
     total     payments           there 2 of 120.00, here 1 of 100.00
     total     refunds            there 1 of 1.00, here 1 of 1.00
-    reconcile: 0 differences, 1 notes, 0 not ours
+    reconcile: 0 differences, 2 notes, 0 not ours
     ");
     let output = books.reconcile("wechat", &wechat(&[]), &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");

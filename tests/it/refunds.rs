@@ -149,3 +149,37 @@ async fn a_refund_that_was_taken_on_and_is_stuck_is_put_in_again() {
     let page = app.get(&format!("/sandbox/pay/{}", one.number)).await.text;
     assert_eq!(page.matches("已退款 refunded").count(), 1);
 }
+
+/// What was paid by hand is done: the customer sees it so, and the gateway is not asked to pay it once more.
+#[actix_web::test]
+async fn a_refund_that_was_paid_by_hand_is_not_paid_again() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let one = attempt(&alice, "one").await;
+    press(&app, &one.number, "pay").await;
+    until(&app, &state(&one), "pending_accept").await;
+    switch(&app, json!({ "refund": "fail" })).await;
+    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    let refund = words(&mut app.conn(), "SELECT id::text AS value FROM refunds").pop().unwrap();
+    let (by_hand, retry) = (format!("/refunds/{refund}/paid-by-hand"), format!("/refunds/{refund}/retry"));
+    let goes_on = (409, "refund_goes_on".to_owned());
+    assert_eq!(owner.post(&by_hand, &json!({})).await.refusal(), goes_on, "the gateway may still pay it");
+    pass(&app, TimeDelta::minutes(5)).await;
+    assert_eq!(alerts(&app), ["refund_failed"]);
+    switch(&app, json!({})).await;
+    let paid = owner.post(&by_hand, &json!({})).await.json();
+    assert_eq!((&paid["state"], &paid["by_hand"]), (&json!("succeeded"), &json!(true)));
+    for path in [&by_hand, &retry] {
+        assert_eq!(owner.post(path, &json!({})).await.refusal(), goes_on, "{path}");
+    }
+    pass(&app, TimeDelta::hours(10)).await;
+    let shown = owner.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0].clone();
+    assert_eq!(shown, paid);
+    let seen = alice.get(&format!("/orders/{}/payments", one.order)).await.json()["refunds"][0].clone();
+    assert_eq!((&seen["state"], &seen["settled_at"]), (&json!("succeeded"), &paid["settled_at"]));
+    assert_eq!(alerts(&app), ["refund_failed, resolved"]);
+    assert_eq!(app.count("outbox WHERE kind = 'refund_settled'"), 1);
+    assert_eq!(app.count("staff_actions WHERE action = 'pay_refund_by_hand'"), 1);
+    let page = app.get(&format!("/sandbox/pay/{}", one.number)).await.text;
+    assert_eq!(page.matches("已退款 refunded").count(), 0);
+}

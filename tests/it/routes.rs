@@ -78,8 +78,9 @@ pub(crate) const TABLE: &[Row] = &[
     Row("POST /v1/admin/merchants/{m}/orders/{id}/cancel", OFFICE, "accepted", r#"{"reason":"other","note":"x"}"#, 200),
     Row("POST /v1/admin/merchants/{m}/orders/{id}/refunds", OFFICE, "ready", r#"{"reason":"other","note":"x","amount":"1.00"}"#, 200),
     Row("POST /v1/admin/merchants/{m}/orders/{id}/tickets", ALL, "accepted", "", 201),
-    // Neither waits for a human, as whoever is let in is told.
+    // None waits for a human, as whoever is let in is told.
     Row("POST /v1/admin/merchants/{m}/refunds/{id}/retry", OFFICE, "refund", "", 409),
+    Row("POST /v1/admin/merchants/{m}/refunds/{id}/paid-by-hand", OFFICE, "refund", "", 409),
     Row("POST /v1/admin/merchants/{m}/payments/{id}/give-up", OFFICE, "payment", "", 409),
     Row("GET /v1/admin/merchants/{m}/alerts", ALL, "", "", 200),
     Row("POST /v1/admin/merchants/{m}/alerts/{id}/resolve", OFFICE, "alert", "", 200),

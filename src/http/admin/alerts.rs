@@ -30,7 +30,7 @@ fn kinds() -> Object {
 struct AlertView {
     id: Uuid,
     /// Payments that are late, duplicate or a mismatch go back by themselves. A refund that is abnormal, failed or stuck waits for somebody
-    /// to put it in again, or to pay it back by hand.
+    /// to put it in again, or to pay it back by hand and say so.
     #[schema(schema_with = kinds)]
     kind: String,
     order_id: Option<Uuid>,

@@ -1,4 +1,4 @@
-//! What the staff decide where a gateway does not: refunds that are put in again, payments that are given up.
+//! What the staff decide where a gateway does not: refunds that are put in again or paid by hand, payments that are given up.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, post};
@@ -37,6 +37,30 @@ pub(in crate::http) async fn retry_refund(
     let failures_max = app.till.failures_max();
     let again = move |tx: &mut Tx<'_>| service::refunds::put_in_again(tx, id, by, failures_max, now);
     let refund = act(&app, &who, action, now, again).await?;
+    Ok(HttpResponse::Ok().json(RefundView::from(refund)))
+}
+
+/// Says that a refund which is `failed` or `abnormal` was paid by hand. The customer has the money then, and the gateway is not asked for it
+/// any more.
+#[utoipa::path(
+    tag = "staff",
+    security(("staff" = [])),
+    extensions(("x-permission" = json!("refund_orders"))),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The refund")),
+    responses(
+        (status = 200, body = RefundView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`refund_goes_on`, with the `state` it is in"),
+    ),
+)]
+#[post("/v1/admin/merchants/{m}/refunds/{id}/paid-by-hand")]
+pub(in crate::http) async fn pay_refund_by_hand(
+    app: Data<App>,
+    who: Staff<RefundOrders>,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let (id, by, now) = (RefundId(path.id), who.actor(), app.clock.now());
+    let action = Action { name: "pay_refund_by_hand", subject: format!("refund {id}"), detail: json!({}) };
+    let refund = act(&app, &who, action, now, move |tx| service::refunds::pay_by_hand(tx, id, by, now)).await?;
     Ok(HttpResponse::Ok().json(RefundView::from(refund)))
 }
 
