@@ -218,3 +218,21 @@ test('a refund that the gateway gave up is put in again', async ({ browsers, res
   await expect(drawer.getByTestId('order-alert')).toHaveCount(0);
   await expect(drawer.getByTestId('retry-refund')).toHaveCount(0);
 });
+
+test('a refund that somebody paid by hand is done', async ({ browsers, restaurant }) => {
+  const guest = await restaurant.guest();
+  const order = await guest.placePaid({}, { refund: 'fail' });
+  await (await restaurant.staff('cashier')).accept(order);
+  const page = await browsers.open('manager');
+  const drawer = await openOrder(page, order);
+  await drawer.getByTestId('refund').click();
+  await page.getByTestId('reason-bad_quality').click();
+  await page.getByTestId('refund-confirm').click();
+  await expect(drawer.getByTestId('refund-is-failed')).toBeVisible({ timeout: 30_000 });
+  await drawer.getByTestId('paid-by-hand').click();
+  await page.locator('.order-confirm').getByRole('button', { name: 'Paid by hand' }).click();
+  await expect(drawer.getByTestId('refund-is-succeeded')).toContainText('Paid by hand');
+  await expect(drawer.getByTestId('order-alert')).toHaveCount(0);
+  await expect(drawer.getByTestId('paid-by-hand')).toHaveCount(0);
+  await expect(drawer.getByTestId('retry-refund')).toHaveCount(0);
+});

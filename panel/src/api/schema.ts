@@ -781,6 +781,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/merchants/{m}/refunds/{id}/paid-by-hand": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says that a refund which is `failed` or `abnormal` was paid by hand. The customer has the money then, and the gateway is not asked for it
+         *     any more.
+         */
+        post: operations["pay_refund_by_hand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/merchants/{m}/refunds/{id}/retry": {
         parameters: {
             query?: never;
@@ -2279,9 +2299,11 @@ export interface components {
             amount: string;
             /**
              * Format: int32
-             * @description How often the gateway was asked, under this number.
+             * @description How often the gateway was asked, since a human last put it in.
              */
             attempts: number;
+            /** @description Whether it was paid by hand, since the gateway could not go on. */
+            by_hand: boolean;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
@@ -4665,7 +4687,17 @@ export interface operations {
             };
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
-            422: components["responses"]["NotAcceptable"];
+            /** @description `idempotency_key_reused`, `invalid_field` */
+            422: {
+                headers: {
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
             503: components["responses"]["Unavailable"];
@@ -4964,6 +4996,49 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
             422: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Fault"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    pay_refund_by_hand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The merchant */
+                m: number;
+                /** @description The refund */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refund"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["NotPermitted"];
+            404: components["responses"]["NotFound"];
+            /** @description `refund_goes_on`, with the `state` it is in */
+            409: {
+                headers: {
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
             503: components["responses"]["Unavailable"];

@@ -108,6 +108,12 @@ export const orders = {
     attempts: ['已请求 {n} 次', 'asked {n} times'],
     retry: ['重新退款', 'Try again'],
     retried: ['已重新提交退款', 'The refund is put in again'],
+    byHand: ['已用其他方式退给顾客', 'Paid by hand'],
+    payByHand: ['已用其他方式退款', 'Paid by hand'],
+    byHandAsk: [
+      '确认已把 {amount} 用其他方式退给顾客？之后系统不会再退这笔钱，顾客会看到退款已完成。请先在支付平台商户后台确认这笔退款没有成功。',
+      'Does the customer have {amount} from your hand? It will not be paid again, and they will see it as done. Look at your account with the gateway first: did it pay?',
+    ],
     giveUp: ['放弃这笔支付', 'Give it up'],
     givenUp: ['已放弃这笔支付', 'The payment is given up'],
     giveUpAsk: [

@@ -18,8 +18,8 @@ export const alerts = {
   noted: ['知道了', 'Noted'],
   resolved: ['{who} 于 {time} 处理', 'Dealt with by {who}, {time}'],
   resolveMoney: [
-    '标为已处理不会付钱给顾客。请确认顾客已经拿到退款，或已用其他方式退给他。',
-    'This pays nothing. Make sure that the customer has the money, from the gateway or from your hand.',
+    '标为已处理不会付钱给顾客，也不会结束这笔退款。如果已用其他方式退给他，请改点「已用其他方式退款」。',
+    'This neither pays the refund nor ends it. If you paid the customer by hand, say that instead.',
   ],
   resolveStuck: [
     '标为已处理后订单仍会一直等这笔付款。如果确认没有收到钱，请改用「放弃这笔付款」。',
@@ -29,6 +29,11 @@ export const alerts = {
   retried: [
     '已重新提交退款，到账后会自动更新',
     'The refund was put in again; you will be told when the customer has it',
+  ],
+  payByHand: ['已用其他方式退款', 'Paid by hand'],
+  byHandSure: [
+    '确认已用其他方式把钱退给顾客？之后系统不会再退这笔钱，顾客会看到退款已完成。请先在支付平台商户后台确认这笔退款没有成功。',
+    'Does the customer have the money from your hand? It will not be paid again, and they will see it as done. Look at your account with the gateway first: did it pay?',
   ],
   giveUp: ['放弃这笔付款', 'Give the payment up'],
   giveUpSure: [
@@ -93,8 +98,8 @@ export const alerts = {
         'The gateway cannot pay the customer back by itself: their card may be closed.',
       ],
       toDo: [
-        '请到支付平台的商户后台按提示处理，或联系顾客后重新退款。用其他方式退给顾客后，请标为已处理。',
-        'Follow what your account with the gateway says, or reach the customer and refund again. If you pay by hand, say that it is dealt with.',
+        '请到支付平台的商户后台按提示处理，或联系顾客后重新退款。用其他方式退给顾客后，请点「已用其他方式退款」。',
+        'Follow what your account with the gateway says, or reach the customer and refund again. If you pay by hand, say so: it is not paid again then.',
       ],
     },
     refund_failed: {
@@ -104,8 +109,8 @@ export const alerts = {
         'The gateway gave the refund up: the customer does not have the money.',
       ],
       toDo: [
-        '点「重新退款」再试一次。用其他方式退给顾客后，请标为已处理。',
-        'Refund again. If you pay by hand, say that it is dealt with.',
+        '点「重新退款」再试一次。用其他方式退给顾客后，请点「已用其他方式退款」。',
+        'Refund again. If you pay by hand, say so: it is not paid again then.',
       ],
     },
     refund_stuck: {

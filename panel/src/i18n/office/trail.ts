@@ -30,6 +30,7 @@ export const trail = {
     collect: ['收现金', 'Took cash in'],
     refund: ['退款', 'Refunded'],
     retry_refund: ['重新退款', 'Put a refund in again'],
+    pay_refund_by_hand: ['已用其他方式退款', 'Paid a refund by hand'],
     give_up_payment: ['放弃付款', 'Gave a payment up'],
     resolve_alert: ['处理异常', 'Dealt with an alert'],
     correct_account: ['更正余额', 'Corrected a balance'],

@@ -22,7 +22,16 @@ export const ACTIONS = {
     'print_ticket',
     'export_orders',
   ],
-  money: ['collect', 'refund', 'retry_refund', 'give_up_payment', 'resolve_alert', 'correct_account', 'add_account'],
+  money: [
+    'collect',
+    'refund',
+    'retry_refund',
+    'pay_refund_by_hand',
+    'give_up_payment',
+    'resolve_alert',
+    'correct_account',
+    'add_account',
+  ],
   menu: [
     'add_category',
     'change_category',
