@@ -1,4 +1,4 @@
-//! The commands that look at what is there: staff, audit, reconcile, database-url.
+//! The commands beside serving and its preparations: merchant, staff, audit, reconcile, database-url.
 
 use std::fs;
 use std::io::Write;
@@ -7,12 +7,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use rowlock::clock::Clock;
 use rowlock::config::Config;
-use rowlock::domain::MerchantId;
 use rowlock::domain::money::Money;
 use rowlock::domain::order::PayMethod;
 use rowlock::domain::staff::Role;
+use rowlock::domain::typed::{NAME_CHARS_MAX, line};
+use rowlock::domain::{LocalText, MerchantId};
 use rowlock::embedded_pg::Cluster;
 use rowlock::error::Error;
 use rowlock::gateway::bill::{self, Bill};
@@ -21,7 +23,7 @@ use rowlock::store::{Conn, audit as checks, merchants};
 use rowlock::{service, store};
 use serde_json::json;
 
-use super::{Database, Failure, Stop, options, require_migrated, unreachable_database};
+use super::{Database, Failure, Stop, add_merchant, options, require_migrated, say_added, unreachable_database};
 
 /// What `rowlock reconcile` is asked.
 #[derive(clap::Args)]
@@ -44,6 +46,36 @@ pub(crate) struct Reconcile {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What `rowlock merchant` is asked.
+#[derive(clap::Args)]
+pub(crate) struct NewMerchant {
+    /// Its name, in Chinese.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// Its name in English; without it, the same.
+    #[arg(long, value_name = "NAME")]
+    name_en: Option<String>,
+    /// The zone that its clock and its days of business follow, by its name in the IANA database.
+    #[arg(long, value_name = "ZONE", default_value = "Asia/Shanghai")]
+    time_zone: String,
+}
+
+pub(crate) fn merchant(config: &Config, wanted: &NewMerchant, stop: &Stop) -> Result<ExitCode, Failure> {
+    let name =
+        |given| line(given, NAME_CHARS_MAX).map_err(|reason| Failure(format!("the name is not valid: {reason}")));
+    let name = LocalText::new(name(&wanted.name)?, name(wanted.name_en.as_ref().unwrap_or(&wanted.name))?);
+    let unknown = |_| Failure(format!("there is no time zone {:?}", wanted.time_zone));
+    let time_zone: Tz = wanted.time_zone.parse().map_err(unknown)?;
+    let database = Database::join(config)?;
+    stop.check()?;
+    let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
+    require_migrated(&mut conn)?;
+    drop(conn);
+    let add = |store: &_, now| service::merchants::add(store, &name, time_zone, now);
+    say_added(add_merchant(config, &database.url, add)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn staff(

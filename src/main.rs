@@ -55,13 +55,14 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Environment:
   DATABASE_URL              The PostgreSQL to use; without it, a private cluster in ./data
-  REDIS_URL                 The Redis to keep carts in; without it, PostgreSQL keeps them
+  REDIS_URL                 The Redis to keep carts and leases in; without it, PostgreSQL keeps them
   ROWLOCK_<SECTION>_<KEY>   Replaces one key of the configuration: ROWLOCK_HTTP_PORT=9000
 
 Examples:
   rowlock serve                      A demo restaurant on http://localhost:8080
   DATABASE_URL=postgres://rowlock@db/rowlock ROWLOCK_AUTH_TOKEN_SECRET=… rowlock serve
-  rowlock staff --merchant 1 --login owner --role owner   The first owner of a restaurant of your own
+  rowlock merchant --name 老王面馆 --name-en \"Wang's Noodles\"   A restaurant of your own
+  rowlock staff --merchant 1 --login owner --role owner   Its first owner
   rowlock audit && echo consistent   Hold every promise against the database
   pg_dump -Fc -f rowlock.dump \"$(rowlock database-url)\"   A backup, while it serves
   rowlock reconcile --date 2026-11-20 --merchant 1 --gateway wechat --bill FILE";
@@ -81,6 +82,10 @@ enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         goods: Option<u32>,
     },
+    /// Add a restaurant of your own: always open, without freight, minimum, staff and dishes.
+    ///
+    /// Prints its number. The rest is for its owner, whom `rowlock staff` adds, in the panel or by the API.
+    Merchant(commands::NewMerchant),
     /// Add a member of a merchant's staff, such as its first owner, or give one another password.
     ///
     /// Prints a password that it makes up, unless one is given on standard input. Whoever logs in by that name already
@@ -157,6 +162,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Serve => serve(config, stop),
         Command::Migrate => migrate(&config, &stop),
         Command::Seed { goods } => seed(&config, *goods, &stop),
+        Command::Merchant(wanted) => commands::merchant(&config, wanted, &stop),
         Command::Staff { merchant, login, role, password_stdin } => {
             commands::staff(&config, MerchantId(*merchant), login, *role, *password_stdin, &stop)
         }
@@ -354,7 +360,7 @@ fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
     }
     require_migrated(&mut conn)?;
     if is_private && !merchants::any(&mut conn).map_err(Failure::of)? {
-        let id = seed_restaurant(config, &database.url, |store, now| service::demo::seed_restaurant(store, true, now))?;
+        let id = add_merchant(config, &database.url, |store, now| service::demo::seed_restaurant(store, true, now))?;
         log::info!("Added the demo restaurant: merchant {id}");
     }
     Ok(())
@@ -371,13 +377,13 @@ fn unreachable_database(error: store::Unavailable) -> Failure {
     Failure(format!("cannot reach the database: {error}"))
 }
 
-fn seed_restaurant(
+fn add_merchant(
     config: &Config,
     url: &str,
-    seed: impl FnOnce(&store::Store, DateTime<Utc>) -> Result<MerchantId, Error>,
+    add: impl FnOnce(&store::Store, DateTime<Utc>) -> Result<MerchantId, Error>,
 ) -> Result<MerchantId, Failure> {
     let store = store::Store::connect(url, &config.database, Arc::default()).map_err(unreachable_database)?;
-    seed(&store, Clock::System.now()).map_err(Failure::of)
+    add(&store, Clock::System.now()).map_err(Failure::of)
 }
 
 /// The configured secret, or the one that the first start put into the data directory.
@@ -425,11 +431,16 @@ fn seed(config: &Config, goods: Option<u32>, stop: &Stop) -> Result<ExitCode, Fa
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
     migrations::run(&mut conn).map_err(Failure::of)?;
     drop(conn);
-    let id = seed_restaurant(config, &database.url, |store, now| match goods {
+    let id = add_merchant(config, &database.url, |store, now| match goods {
         None => service::demo::seed_restaurant(store, false, now),
         Some(count) => service::demo::seed_large(store, count, now),
     })?;
+    say_added(id);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints which merchant was added, and tells the next step.
+fn say_added(id: MerchantId) {
     say!("added merchant {id}");
     log::info!("It has no staff: rowlock staff --merchant {id} --login owner --role owner adds its owner");
-    Ok(ExitCode::SUCCESS)
 }

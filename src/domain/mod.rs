@@ -12,6 +12,7 @@ pub mod order;
 pub mod payment;
 pub mod placement;
 pub mod staff;
+pub mod typed;
 
 mod business_day;
 mod ids;

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::auth::Audience;
 use crate::App;
 use crate::domain::placement::{IdempotencyKey, RequestHash};
-use crate::domain::{CustomerId, MerchantId};
+use crate::domain::{CustomerId, MerchantId, typed};
 use crate::error::Error;
 
 /// The merchant in the path: `/v1/merchants/{m}/…`. Whether it exists is for the database to say.
@@ -274,7 +274,7 @@ pub(super) fn query_config() -> web::QueryConfig {
 
 /// A line that a customer typed: trimmed, from one to `chars_max` characters, none of them a control character.
 pub(super) fn line(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
-    typed(field, value, 1..=chars_max, |c| c.is_control() || ['\u{2028}', '\u{2029}'].contains(&c))
+    typed::line(value, chars_max).map_err(|reason| Error::InvalidField { field, reason })
 }
 
 /// The address of something on the web, of at most 500 characters. It names no user: whoever is shown it would learn the password.
@@ -294,29 +294,7 @@ pub(super) fn web_address(field: &'static str, value: &str) -> Result<String, Er
 
 /// A text that a customer typed: as [`line()`], but it may be empty and have line breaks and tabs.
 pub(super) fn text(field: &'static str, value: &str, chars_max: usize) -> Result<String, Error> {
-    typed(field, value, 0..=chars_max, |c| c.is_control() && !['\n', '\r', '\t'].contains(&c))
-}
-
-fn typed(
-    field: &'static str,
-    value: &str,
-    chars: RangeInclusive<usize>,
-    is_unfit: impl Fn(char) -> bool,
-) -> Result<String, Error> {
-    let value = value.trim();
-    if !chars.contains(&value.chars().count()) {
-        let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
-        return Err(Error::InvalidField { field, reason });
-    }
-    if value.chars().any(|c| is_unfit(c) || is_deceptive(c)) {
-        return Err(Error::InvalidField { field, reason: "it must not have control characters".to_owned() });
-    }
-    Ok(value.to_owned())
-}
-
-/// Characters that show nothing, or turn what follows around. The joiners of emoji are none of them.
-fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+    typed::text(value, chars_max).map_err(|reason| Error::InvalidField { field, reason })
 }
 
 /// A whole number within bounds.

@@ -11,6 +11,7 @@ use crate::domain::LocalText;
 use crate::domain::money::Money;
 use crate::domain::moves::{Move, Reason, Why};
 use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
+use crate::domain::typed::NAME_CHARS_MAX;
 use crate::error::Error;
 use crate::store::moves::EventRow;
 
@@ -47,7 +48,7 @@ pub(super) struct NameFields {
 
 impl NameFields {
     pub(super) fn checked(&self, zh: &'static str, en: &'static str) -> Result<LocalText, Error> {
-        Ok(LocalText::new(line(zh, &self.zh, 50)?, line(en, &self.en, 50)?))
+        Ok(LocalText::new(line(zh, &self.zh, NAME_CHARS_MAX)?, line(en, &self.en, NAME_CHARS_MAX)?))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod carts;
 pub mod demo;
 pub mod leases;
 pub mod menu;
+pub mod merchants;
 pub mod once;
 pub mod orders;
 pub mod payments;

@@ -430,6 +430,7 @@ fn commands_explain_themselves() {
         "serve",
         "migrate",
         "seed",
+        "merchant",
         "staff",
         "audit",
         "reconcile",

@@ -12,14 +12,13 @@ use super::table::{Table, cell, text};
 use crate::domain::menu::sheet::{Column, FAULTS_MAX, Fault, Row, Why};
 use crate::domain::menu::{PRICE_FEN_MAX, STOCK_MAX};
 use crate::domain::money::Money;
+use crate::domain::typed::NAME_CHARS_MAX;
 use crate::domain::{GoodsId, LocalText};
 use crate::error::Error;
 use crate::http::extract::{line, web_address};
 
 /// Rows in one sheet.
 const ROWS_MAX: usize = 10_000;
-/// Characters of a name.
-const NAME_CHARS_MAX: usize = 50;
 
 /// Writes a sheet.
 pub(super) fn write(rows: &[Row]) -> Result<Vec<u8>, Error> {

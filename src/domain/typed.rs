@@ -1,0 +1,38 @@
+//! What people type: how long it may be, and which characters it may have. What is wrong is said in words.
+
+use std::ops::RangeInclusive;
+
+/// Characters of a name on the menu, or over it.
+pub const NAME_CHARS_MAX: usize = 50;
+
+/// A line: trimmed, from one to `chars_max` characters, none of them a control character.
+///
+/// # Errors
+/// What it must be.
+pub fn line(value: &str, chars_max: usize) -> Result<String, String> {
+    typed(value, 1..=chars_max, |c| c.is_control() || ['\u{2028}', '\u{2029}'].contains(&c))
+}
+
+/// A text: as [`line()`], but it may be empty and have line breaks and tabs.
+///
+/// # Errors
+/// What it must be.
+pub fn text(value: &str, chars_max: usize) -> Result<String, String> {
+    typed(value, 0..=chars_max, |c| c.is_control() && !['\n', '\r', '\t'].contains(&c))
+}
+
+fn typed(value: &str, chars: RangeInclusive<usize>, is_unfit: impl Fn(char) -> bool) -> Result<String, String> {
+    let value = value.trim();
+    if !chars.contains(&value.chars().count()) {
+        return Err(format!("it must have {} to {} characters", chars.start(), chars.end()));
+    }
+    if value.chars().any(|c| is_unfit(c) || is_deceptive(c)) {
+        return Err("it must not have control characters".to_owned());
+    }
+    Ok(value.to_owned())
+}
+
+/// Characters that show nothing, or turn what follows around. The joiners of emoji are none of them.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+}
