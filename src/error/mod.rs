@@ -224,9 +224,12 @@ pub enum Error {
     /// As many streams of events are open as may be.
     #[error("too many streams of events")]
     TooManyStreams,
-    /// A delivery is not parked, so it cannot be put in again.
-    #[error("the delivery is not parked")]
+    /// A delivery was made, so it cannot be put in again.
+    #[error("the delivery was made")]
     AlreadyDelivered,
+    /// The merchant has no webhook to deliver to.
+    #[error("no webhook")]
+    NoWebhook,
     /// Goods changed between reading and taking, in the optimistic way.
     #[error("goods changed while an order was placed")]
     StockChanged,
@@ -354,6 +357,7 @@ impl Error {
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
             Self::AlreadyDelivered => (409, "already_delivered"),
+            Self::NoWebhook => (409, "no_webhook"),
             Self::StockTooLow { .. } => (409, "stock_too_low"),
             Self::NotEmpty => (409, "not_empty"),
             Self::MenuChanged => (409, "menu_changed"),

@@ -149,6 +149,7 @@ impl Error {
                 "As many streams of events are open as may be; try again shortly, or poll.",
             ),
             Self::AlreadyDelivered => fixed("该推送已送达。", "This has been delivered."),
+            Self::NoWebhook => fixed("尚未设置推送地址。", "There is no webhook to deliver to; set one first."),
             Self::Unavailable(_) | Self::StockChanged | Self::LeaseLost => busy(),
             Self::Database(error) if cause(error).is_some() => busy(),
             Self::Database(_) | Self::Internal(_) => {

@@ -1,8 +1,8 @@
 //! Delivers events to merchants' webhooks.
 //!
 //! Claim (a short transaction, for a while), send (outside any), settle (if it is still ours). Whoever stops in between leaves a
-//! delivery that is due again when its claim has run out: so each is delivered at least once. One failed delivery holds up its
-//! merchant's later ones, and nobody else's.
+//! delivery that is due again when its claim has run out: so each is tried until it is taken, more than once if need be, or parked. One
+//! failed delivery holds up its merchant's later ones, and nobody else's.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,7 +204,7 @@ impl Deliveries {
         };
         self.metrics.webhook_attempts.get_or_create(&CodeLabels { code }).inc();
         if !is_ours {
-            log::warn!(merchant_id:% = merchant, seq; "A delivery to a webhook took longer than its claim");
+            log::warn!(merchant_id:% = merchant, seq; "A delivery to a webhook took longer than its claim, or the webhook was taken away");
         }
         Ok(())
     }

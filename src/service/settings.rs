@@ -1,10 +1,12 @@
 //! The staff change their merchant's settings.
 
-use crate::error::Error;
-use crate::store::merchants::Merchant;
-use crate::store::{Tx, settings};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+
+use crate::error::Error;
+use crate::store::merchants::Merchant;
+use crate::store::{Tx, events, settings, webhooks};
 
 /// What is to become of the webhook.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +14,7 @@ pub enum Webhook {
     /// It stays as it is.
     #[default]
     Stay,
-    /// Nobody is told any more; the secret is forgotten.
+    /// Nobody is told any more: the secret is forgotten, and what was to be delivered is parked.
     Off,
     /// It goes to this address.
     To(String),
@@ -27,27 +29,57 @@ pub struct Changed {
     pub webhook_url: Option<String>,
     /// What its messages are signed with.
     pub new_secret: Option<String>,
+    /// How many events were given their number.
+    pub published: usize,
 }
 
-/// Changes settings. Where the webhook is set for the first time, it gets a secret.
+/// Changes settings. Where there was no webhook, a new one gets a secret, and is told of nothing that happened before.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such merchant.
-pub fn change(tx: &mut Tx<'_>, change: impl FnOnce(&mut Merchant), webhook: &Webhook) -> Result<Changed, Error> {
+pub fn change(
+    tx: &mut Tx<'_>,
+    change: impl FnOnce(&mut Merchant),
+    webhook: &Webhook,
+    now: DateTime<Utc>,
+) -> Result<Changed, Error> {
     let mut merchant = settings::lock(tx)?.ok_or(Error::NotFound)?;
     change(&mut merchant);
     settings::update(tx, &merchant)?;
     let before = settings::webhook_url(tx.conn(), merchant.id)?;
+    let mut published = 0;
     let (webhook_url, new_secret) = match webhook {
         Webhook::Stay => (before, None),
-        Webhook::Off => (None, None),
+        Webhook::Off => {
+            webhooks::park_pending(tx)?;
+            (None, None)
+        }
         Webhook::To(url) if before.is_some() => (Some(url.clone()), None),
-        Webhook::To(url) => (Some(url.clone()), Some(secret()?)),
+        Webhook::To(url) => {
+            // Before the address stands there, so that no deliveries come of it.
+            published = events::publish_all(tx, now)?;
+            (Some(url.clone()), Some(secret()?))
+        }
     };
     if !matches!(webhook, Webhook::Stay) {
         settings::set_webhook(tx, webhook_url.as_deref(), new_secret.as_deref())?;
     }
-    Ok(Changed { merchant, webhook_url, new_secret })
+    Ok(Changed { merchant, webhook_url, new_secret, published })
+}
+
+/// Puts a delivery in again.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such delivery, [`Error::AlreadyDelivered`], [`Error::NoWebhook`].
+pub fn retry_delivery(tx: &mut Tx<'_>, seq: i64, now: DateTime<Utc>) -> Result<(), Error> {
+    // Nobody takes the webhook away meanwhile.
+    let merchant = settings::lock(tx)?.ok_or(Error::NotFound)?;
+    match webhooks::retry(tx, seq, now)? {
+        None => Err(Error::NotFound),
+        Some(false) => Err(Error::AlreadyDelivered),
+        Some(true) if settings::webhook_url(tx.conn(), merchant.id)?.is_none() => Err(Error::NoWebhook),
+        Some(true) => Ok(()),
+    }
 }
 
 /// Gives the webhook another secret and returns it.

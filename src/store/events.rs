@@ -79,8 +79,31 @@ pub(super) fn lock_counter(tx: &mut Tx<'_>) -> QueryResult<i64> {
 /// Moves at most `limit` rows of the outbox to the events, each with the next number, and queues their deliveries where the merchant
 /// has a webhook. Every instance hears of it when it is committed. Returns how many it were; fewer than `limit`: there are no more.
 pub fn publish(tx: &mut Tx<'_>, limit: i64, now: DateTime<Utc>) -> QueryResult<usize> {
-    type Told = (i64, String, Option<Uuid>, Option<i64>, Option<String>, DateTime<Utc>);
     let last = lock_counter(tx)?;
+    let count = number(tx, last, limit, now)?;
+    if count == 0 {
+        tx.discard();
+    }
+    Ok(count)
+}
+
+/// As [`publish`], of all that the outbox holds, in a transaction that has more to do. Nobody publishes for this merchant until it ends.
+pub fn publish_all(tx: &mut Tx<'_>, now: DateTime<Utc>) -> QueryResult<usize> {
+    const LIMIT: usize = 500;
+    let (mut last, mut published) = (lock_counter(tx)?, 0);
+    loop {
+        let count = number(tx, last, LIMIT as i64, now)?;
+        published += count;
+        if count < LIMIT {
+            return Ok(published);
+        }
+        last += LIMIT as i64;
+    }
+}
+
+/// Gives the numbers after `last`, under the counter's lock.
+fn number(tx: &mut Tx<'_>, last: i64, limit: i64, now: DateTime<Utc>) -> QueryResult<usize> {
+    type Told = (i64, String, Option<Uuid>, Option<i64>, Option<String>, DateTime<Utc>);
     // What is read from here on is what was committed when the lock was had: nobody else moves rows.
     let ids: Vec<i64> = outbox::table
         .filter(outbox::merchant_id.eq(tx.merchant.0))
@@ -89,7 +112,6 @@ pub fn publish(tx: &mut Tx<'_>, limit: i64, now: DateTime<Utc>) -> QueryResult<u
         .limit(limit)
         .load(tx.conn)?;
     if ids.is_empty() {
-        tx.discard();
         return Ok(0);
     }
     let mut told: Vec<Told> = diesel::delete(outbox::table)

@@ -8,7 +8,7 @@ use diesel::dsl::min;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
 
-use super::events::{Event, find};
+use super::events::{Event, find, lock_counter};
 use super::schema::{events, merchants, webhook_deliveries};
 use super::{Conn, LockRank, QueryResult, Tx};
 use crate::config::Secret;
@@ -177,6 +177,21 @@ pub fn retry(tx: &mut Tx<'_>, seq: i64, now: DateTime<Utc>) -> QueryResult<Optio
         ))
         .execute(tx.conn)?;
     Ok(Some(true))
+}
+
+/// Parks what is pending, in the transaction that takes the webhook away: there is nowhere to deliver it to.
+pub fn park_pending(tx: &mut Tx<'_>) -> QueryResult<usize> {
+    // Who publishes has committed by now, and what they queued is seen here, or waits and then sees that there is no webhook.
+    lock_counter(tx)?;
+    tx.enter(LockRank::Delivery);
+    diesel::update(webhook_deliveries::table.filter(webhook_deliveries::merchant_id.eq(tx.merchant.0)))
+        .filter(webhook_deliveries::state.eq("pending"))
+        .set((
+            webhook_deliveries::state.eq("parked"),
+            webhook_deliveries::last_status.eq(None::<i32>),
+            webhook_deliveries::last_error.eq("the webhook was taken away"),
+        ))
+        .execute(tx.conn)
 }
 
 /// Deliveries with a number below `before`, the latest first, where wanted of one state only.

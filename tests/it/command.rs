@@ -306,7 +306,7 @@ async fn a_stop_finishes_what_was_accepted() {
     assert_eq!(service.wait().code(), Some(0));
 }
 
-async fn waits_for_a_lock(watcher: &mut diesel::PgConnection) {
+pub(crate) async fn waits_for_a_lock(watcher: &mut diesel::PgConnection) {
     let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     for _ in 0..400 {
         if number(watcher, waiting) == 1 {

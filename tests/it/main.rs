@@ -69,6 +69,7 @@ mod timers;
 mod tokens;
 mod twins;
 mod upgrade;
+mod webhook_changes;
 mod webhooks;
 mod wechat;
 mod wechat_keys;

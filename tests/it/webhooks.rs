@@ -1,4 +1,4 @@
-//! What happens reaches merchants' own machines: signed, in order, at least once, and never by way of our own network.
+//! What happens reaches merchants' own machines: signed, in order, until it is taken or parked, and never by way of our own network.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,18 +12,18 @@ use chrono::TimeDelta;
 use rowlock::domain::{GoodsId, MerchantId};
 use rowlock::error::Error;
 use rowlock::store::webhooks::Attempt;
-use rowlock::store::{outbox, webhooks};
+use rowlock::store::{events, outbox, webhooks};
 use serde_json::{Value, json};
 
 use crate::harness::{Setup, TestApp, noon, until, words};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const PRIVATE: (&str, &str) = ("ROWLOCK_WEBHOOKS_ALLOW_PRIVATE", "true");
+pub(crate) const PRIVATE: (&str, &str) = ("ROWLOCK_WEBHOOKS_ALLOW_PRIVATE", "true");
 const QUICK: (&str, &str) = ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "300");
 
 /// How the machine answers.
 #[derive(Clone, Debug)]
-enum Reply {
+pub(crate) enum Reply {
     Status(u16),
     /// Not at all, as long as anybody waits.
     Hang,
@@ -51,13 +51,13 @@ impl Received {
 }
 
 /// A merchant's machine: a small HTTP server that answers as it is told, and with 204 when it was told no more.
-struct Machine {
-    url: String,
+pub(crate) struct Machine {
+    pub(crate) url: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Machine {
-    fn start(replies: &[Reply]) -> Self {
+    pub(crate) fn start(replies: &[Reply]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
@@ -78,7 +78,7 @@ impl Machine {
         self.received.lock().unwrap().clone()
     }
 
-    fn numbers(&self) -> Vec<i64> {
+    pub(crate) fn numbers(&self) -> Vec<i64> {
         self.received().iter().map(Received::seq).collect()
     }
 }
@@ -117,18 +117,18 @@ fn answer(stream: &mut TcpStream, reply: &Reply) {
     };
 }
 
-fn start(variables: &[(&'static str, &'static str)]) -> TestApp {
+pub(crate) fn start(variables: &[(&'static str, &'static str)]) -> TestApp {
     TestApp::with(Setup { variables: variables.to_vec(), ..Setup::default() })
 }
 
-fn hook(app: &TestApp, merchant: i64, url: &str) {
+pub(crate) fn hook(app: &TestApp, merchant: i64, url: &str) {
     app.execute(&format!(
         "UPDATE merchants SET webhook_url = '{url}', webhook_secret = '{SECRET}' WHERE id = {merchant}"
     ));
 }
 
 /// Has something happen, that many times.
-fn tell(app: &TestApp, merchant: i64, times: usize) {
+pub(crate) fn tell(app: &TestApp, merchant: i64, times: usize) {
     let goods = if merchant == 1 { GoodsId(1) } else { GoodsId(101) };
     let told = app.app.store.write(MerchantId(merchant), |tx| {
         (0..times).try_for_each(|_| outbox::tell_of_goods(tx, goods, noon()))?;
@@ -138,13 +138,13 @@ fn tell(app: &TestApp, merchant: i64, times: usize) {
 }
 
 /// One round; how many attempts it made.
-async fn deliver(app: &TestApp) -> usize {
+pub(crate) async fn deliver(app: &TestApp) -> usize {
     let (served, now) = (app.app.clone(), app.clock.now());
     spawn_blocking(move || served.webhooks.deliver_due(now).unwrap()).await.unwrap()
 }
 
 /// How the deliveries stand: number, state, attempts, status, error.
-fn log(app: &TestApp) -> Vec<String> {
+pub(crate) fn log(app: &TestApp) -> Vec<String> {
     words(
         &mut app.conn(),
         "SELECT concat_ws(' ', seq, state, attempts, last_status, last_error) AS value FROM webhook_deliveries ORDER BY merchant_id, seq",
@@ -324,7 +324,7 @@ async fn a_claim_runs_out() {
     tell(&app, 1, 2);
     let store = &app.app.store;
     let now = app.clock.now();
-    store.write(MerchantId(1), |tx| Ok::<_, Error>(rowlock::store::events::publish(tx, 10, now)?)).unwrap();
+    store.write(MerchantId(1), |tx| Ok::<_, Error>(events::publish(tx, 10, now)?)).unwrap();
     let claim = |now| {
         let lease = TimeDelta::seconds(30);
         store.write(MerchantId(1), |tx| Ok::<_, Error>(webhooks::claim(tx, now, lease)?)).unwrap()

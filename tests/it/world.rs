@@ -25,6 +25,8 @@ pub(crate) fn id(answer: &Answer) -> String {
 /// Has everything happen once to a customer, at a shop with those goods, and returns the ids of it all.
 pub(crate) async fn live(app: &TestApp, who: &Customer<'_>, name: &str, owner: &Staff<'_>, goods: i64) -> Ids {
     let mut ids = Ids::from([("goods", goods.to_string())]);
+    let hook = json!({ "webhook_url": "https://example.org/hook" });
+    assert_eq!(owner.patch("/settings", &hook).await.status, 200);
     let address = json!({ "contact": name, "phone": "13800138000", "place": "Home" });
     ids.insert("address", id(&who.post("/addresses", &address).await));
     assert_eq!(who.put(&format!("/cart/lines/{goods}"), &json!({ "count": 1 })).await.status, 200);
@@ -79,8 +81,6 @@ pub(crate) async fn live(app: &TestApp, who: &Customer<'_>, name: &str, owner: &
     let sql = format!("SELECT id::text AS value FROM customers WHERE subject = '{name}'");
     ids.insert("customer", words(&mut app.conn(), &sql).pop().unwrap());
 
-    let hook = json!({ "webhook_url": "https://example.org/hook" });
-    assert_eq!(owner.patch("/settings", &hook).await.status, 200);
     // Whoever asks for events has them numbered, and their deliveries made.
     assert_eq!(owner.get("/events/page?after=0").await.status, 200);
     let sql = format!("SELECT max(seq)::text AS value FROM webhook_deliveries WHERE merchant_id = {}", who.merchant);

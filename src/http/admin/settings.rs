@@ -93,7 +93,7 @@ fn clock(time: NaiveTime) -> String {
 }
 
 impl From<Changed> for Settings {
-    fn from(Changed { merchant, webhook_url, new_secret }: Changed) -> Self {
+    fn from(Changed { merchant, webhook_url, new_secret, published: _ }: Changed) -> Self {
         let hours = |hours: Hours| OpeningHours { opens_at: clock(hours.opens_at), closes_at: clock(hours.closes_at) };
         Self {
             name: merchant.name.into(),
@@ -133,7 +133,7 @@ pub(in crate::http) async fn show_settings(app: Data<App>, who: Staff<EditSettin
     let shown = read(&app, who.merchant, move |conn| {
         let merchant = merchants::find(conn, who.merchant)?.ok_or(Error::NotFound)?;
         let webhook_url = settings::webhook_url(conn, who.merchant)?;
-        Ok(Changed { merchant, webhook_url, new_secret: None })
+        Ok(Changed { merchant, webhook_url, new_secret: None, published: 0 })
     })
     .await?;
     Ok(HttpResponse::Ok().json(Settings::from(shown)))
@@ -334,7 +334,8 @@ impl Change {
 
 /// Changes settings: the fields that are sent.
 ///
-/// When a webhook is set for the first time, the answer holds the secret its messages are signed with.
+/// Where there was no webhook, the answer holds the secret that a new one's messages are signed with, and it is told of what happens
+/// from then on. When it is taken away, deliveries that are pending are parked.
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
@@ -355,9 +356,10 @@ pub(in crate::http) async fn change_settings(
     let detail = change.detail(&webhook);
     let action = Action { name: "change_settings", subject: "settings".to_owned(), detail };
     let changed = act(&app, &who, action, now, move |tx| {
-        service::settings::change(tx, |merchant| change.apply(merchant), &webhook)
+        service::settings::change(tx, |merchant| change.apply(merchant), &webhook, now)
     })
     .await?;
+    app.metrics.events_published.inc_by(changed.published as u64);
     Ok(HttpResponse::Ok().json(Settings::from(changed)))
 }
 

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{Action, EditSettings, Staff, act};
+use crate::service;
 use crate::store::webhooks::{self, Delivery, STATES};
 
 /// The delivery of one event.
@@ -126,7 +127,7 @@ struct Retried {
     params(("m" = i64, Path, description = "The merchant"), ("seq" = i64, Path, description = "The event's number")),
     responses(
         (status = 200, body = Retried),
-        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`already_delivered`"),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`already_delivered`, `no_webhook`"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/webhook-deliveries/{seq}/retry")]
@@ -138,11 +139,6 @@ pub(in crate::http) async fn retry_delivery(
     let now = app.clock.now();
     let seq = path.seq;
     let action = Action { name: "retry_delivery", subject: format!("webhook delivery {seq}"), detail: json!({}) };
-    act(&app, &who, action, now, move |tx| match webhooks::retry(tx, seq, now)? {
-        Some(true) => Ok(()),
-        Some(false) => Err(Error::AlreadyDelivered),
-        None => Err(Error::NotFound),
-    })
-    .await?;
+    act(&app, &who, action, now, move |tx| service::settings::retry_delivery(tx, seq, now)).await?;
     Ok(HttpResponse::Ok().json(Retried { seq, state: "pending" }))
 }

@@ -50,6 +50,7 @@ export const webhooks = {
   },
   answered: ['对方返回 {status}', 'answered {status}'],
   errors: {
+    the_webhook_was_taken_away: ['推送地址已被取消', 'the webhook was taken away'],
     no_answer_in_time: ['对方没有及时回应', 'no answer in time'],
     cannot_connect: ['连不上对方', 'cannot connect'],
     the_connection_broke: ['连接中断', 'the connection broke'],
