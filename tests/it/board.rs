@@ -400,3 +400,20 @@ async fn days_are_summed_by_the_merchants_clock() {
         );
     }
 }
+
+/// Samoa went from the 29th of December 2011 to the 31st.
+#[actix_web::test]
+async fn a_day_that_never_was_came_to_nothing() {
+    let app = TestApp::start();
+    app.execute("UPDATE merchants SET time_zone = 'Pacific/Apia', day_starts_at = '00:00'");
+    let owner = app.staff("owner").await;
+    let answer = owner.get("/statistics?from=2011-12-30&to=2011-12-30&until=2011-12-30T12:00:00Z").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let (statistics, none) = (answer.json(), json!([]));
+    assert_eq!((&statistics["total"]["placed"], &statistics["best_by_units"]), (&json!(0), &none));
+    let days = statistics["days"].as_array().unwrap();
+    assert_eq!((days.len(), &days[0]["day"], &days[0]["placed"]), (1, &json!("2011-12-30"), &json!(0)));
+    assert_eq!(statistics["hours"].as_array().unwrap().len(), 24);
+    let around = owner.get("/statistics?from=2011-12-29&to=2011-12-31").await.json();
+    assert_eq!(around["days"].as_array().unwrap().len(), 3);
+}

@@ -165,7 +165,8 @@ pub(in crate::http) async fn show_statistics(
                 belongs.push((day, hour));
             }
         }
-        let (start, end) = (starts[0], business.start(to + Days::new(1)));
+        // A zone that has moved over the date line has a day without an hour.
+        let (start, end) = (business.start(from), business.start(to + Days::new(1)));
         let until = asked.until.map_or(end, |until| until.clamp(start, end));
         let mut by_day = vec![Sums::default(); days.len()];
         let mut by_hour = [Sums::default(); 24];
