@@ -22,9 +22,9 @@ use crate::clock::uuid_at;
 use crate::config;
 use crate::domain::money::Money;
 use crate::domain::moves::Actor;
-use crate::domain::order::{Fulfilment, PayMethod};
-use crate::domain::placement::{IdempotencyKey, Limits, Placement, WantedLines};
-use crate::domain::{AddressId, CartId, CustomerId, GoodsId, OrderId};
+use crate::domain::order::{Fulfilment, Order, PayMethod};
+use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
+use crate::domain::{AddressId, CartId, CustomerId, GoodsId, MerchantId, OrderId};
 use crate::error::Error;
 use crate::placement::Outcome;
 use crate::service;
@@ -204,16 +204,14 @@ pub(super) async fn place_order(
 ) -> Result<HttpResponse, Error> {
     let now = app.clock.now();
     let request = body.0.checked(&app.config.orders)?;
-    if app.gateways.get(who.merchant, request.pay_method).is_none() {
-        return Err(Error::PayMethodNotOffered(request.pay_method));
-    }
     let id = OrderId(uuid_at(now));
-    let outcome = match &request.lines {
-        Lines::Given(lines) => {
-            let lines = wanted(&app, lines.iter().map(|line| (GoodsId(line.goods_id), line.count)))?;
+    let outcome = match checked_lines(&app, who.merchant, &request) {
+        Ok(Some(lines)) => {
             app.engine.place(who.merchant, request.into_placement(id, who.id, key.0, lines, None)).await?
         }
-        Lines::FromCart(FromCart::Cart) => place_cart(&app, owner(&who), key.0, id, request, now).await?,
+        Ok(None) => place_cart(&app, owner(&who), key.0, id, request, now).await?,
+        // What is configured may have changed since the order was placed.
+        Err(refused) => standing(&app, owner(&who), key.0, request_hash(&request)).await?.ok_or(refused)?,
     };
     let (mut response, order) = match outcome {
         Outcome::Placed(order) => (HttpResponse::Created(), order),
@@ -223,6 +221,34 @@ pub(super) async fn place_order(
     };
     req.extensions_mut().insert(AboutOrder(order.id));
     Ok(response.json(OrderView::from(order)))
+}
+
+/// The lines that are sent, if what is configured allows them and the way to pay; none where the cart has them.
+fn checked_lines(app: &App, merchant: MerchantId, request: &PlaceOrder) -> Result<Option<WantedLines>, Error> {
+    if app.gateways.get(merchant, request.pay_method).is_none() {
+        return Err(Error::PayMethodNotOffered(request.pay_method));
+    }
+    match &request.lines {
+        Lines::Given(lines) => wanted(app, lines.iter().map(|line| (GoodsId(line.goods_id), line.count))).map(Some),
+        Lines::FromCart(FromCart::Cart) => Ok(None),
+    }
+}
+
+/// What a key stands for already, if for anything.
+async fn standing(
+    app: &Data<App>,
+    Owner { merchant, customer }: Owner,
+    key: IdempotencyKey,
+    hash: RequestHash,
+) -> Result<Option<Outcome>, Error> {
+    let found = read(app, merchant, move |conn| Ok(orders::find_key(conn, merchant, customer, &key)?)).await?;
+    Ok(found.map(|(order, kept)| if kept == hash { repeated(app, order) } else { Outcome::Mismatched }))
+}
+
+/// An order that stands, found without the engine, which counts those that it finds itself.
+fn repeated(app: &App, order: Order) -> Outcome {
+    app.metrics.orders_repeated.inc();
+    Outcome::Repeated(order)
 }
 
 /// Places what is selected in the cart; see [`crate::service::carts`] for why that happens once.
@@ -236,7 +262,7 @@ async fn place_cart(
 ) -> Result<Outcome, Error> {
     let (asked, hash) = (key.clone(), request_hash(&request));
     let (cart, lines) = match blocking(app, move |app| app.carts.to_place(owner, &asked, &hash, now)).await? {
-        ToPlace::Placed(order) => return Ok(Outcome::Repeated(*order)),
+        ToPlace::Placed(order) => return Ok(repeated(app, *order)),
         ToPlace::Mismatched => return Ok(Outcome::Mismatched),
         ToPlace::Selected(cart, lines) => (cart, lines),
     };

@@ -286,6 +286,7 @@ async fn an_order_takes_what_is_selected(kept: Kept) {
     let again = alice.place("key", &from_cart()).await;
     assert_eq!((again.status.as_u16(), &again.text), (200, &placed.text));
     assert_eq!(cart(&alice).await, "3:1- 5:4", "a repeat takes nothing");
+    assert_eq!(app.metric("rowlock_orders_repeated_total"), 2.0);
     assert_eq!(alice.place("key", &order(&[(1, 2), (2, 3)])).await.refusal(), (422, "idempotency_key_reused".into()));
     assert_eq!(alice.place("given", &order(&[(1, 1)])).await.status, 201);
     assert_eq!(alice.place("given", &from_cart()).await.refusal(), (422, "idempotency_key_reused".into()));

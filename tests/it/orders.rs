@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::clients::{Answer, Customer};
-use crate::harness::{TestApp, number, order, words};
+use crate::harness::{Setup, TestApp, number, order, words};
 
 /// Fields that differ from run to run.
 macro_rules! assert_answer {
@@ -177,6 +177,30 @@ async fn a_repeat_is_answered_whatever_has_changed_since() {
     app.execute("UPDATE merchants SET paused = true; UPDATE goods SET on_sale = false, price = 99");
     let repeated = alice.place("key", &order(&[(1, 100)])).await;
     assert_eq!((repeated.status.as_u16(), repeated.text), (200, placed.text));
+}
+
+/// Nor by another configuration, which a request meets before the engine looks its key up.
+#[actix_web::test]
+async fn a_repeat_is_answered_whatever_is_configured_since() {
+    let app = TestApp::start();
+    let body = |count: i64| json!({ "lines": [{ "goods_id": 1, "count": count }, { "goods_id": 2, "count": 1 }], "fulfilment": { "kind": "pickup" }, "pay_method": "sandbox" });
+    let placed = app.customer("alice").await.place("key", &body(2)).await;
+    assert_eq!(placed.status, 201);
+    for (variable, value, code) in [
+        ("ROWLOCK_GATEWAYS_SANDBOX", "false", "pay_method_not_offered"),
+        ("ROWLOCK_ORDERS_LINES_MAX", "1", "too_many_lines"),
+        ("ROWLOCK_ORDERS_COUNT_MAX", "1", "bad_count"),
+    ] {
+        let later = app.beside(Setup { variables: vec![(variable, value)], ..Setup::default() });
+        let alice = later.customer("alice").await;
+        let again = alice.place("key", &body(2)).await;
+        assert_eq!((again.status.as_u16(), &again.text), (200, &placed.text), "{variable}");
+        assert_eq!(later.metric("rowlock_orders_repeated_total"), 1.0);
+        assert_eq!(alice.place("key", &body(3)).await.refusal(), (422, "idempotency_key_reused".into()));
+        assert_eq!(alice.place("new", &body(2)).await.refusal(), (422, code.into()));
+        assert_eq!(later.customer("bob").await.place("key", &body(2)).await.refusal(), (422, code.into()));
+    }
+    assert_eq!(app.count("orders"), 1);
 }
 
 #[actix_web::test]
