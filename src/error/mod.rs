@@ -93,8 +93,8 @@ pub enum Error {
         /// The state it was found in.
         state: OrderState,
     },
-    /// The merchant does not let customers cancel orders that are paid.
-    #[error("customers may not cancel paid orders")]
+    /// The merchant does not let customers cancel orders that wait to be accepted.
+    #[error("customers may not cancel orders that wait to be accepted")]
     CancelNotAllowed,
     /// The cash for an order has not been taken in.
     #[error("cash not collected")]

@@ -41,8 +41,8 @@ impl Error {
                 format!("The order is {state}; it cannot be moved by {made}."),
             ),
             Self::CancelNotAllowed => fixed(
-                "商家不支持自助取消已支付的订单，请联系商家。",
-                "This merchant does not let customers cancel paid orders; please call.",
+                "商家不支持自助取消等待接单的订单，请联系商家。",
+                "This merchant does not let customers cancel orders that wait to be accepted; please call.",
             ),
             Self::CashNotCollected => fixed("请先收款，再完成订单。", "Collect the cash before completing the order."),
             Self::NothingToCollect => fixed("该订单无需收取现金。", "There is no cash to collect for this order."),

@@ -188,9 +188,9 @@ impl PlaceOrder {
         (status = 201, body = OrderView, description = "Placed"),
         (status = 200, body = OrderView, description = "This key has placed this order before"),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
-            `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed`"),
+            `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points`"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
-            `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `invalid_field`"),
+            `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `pay_method_not_offered`, `invalid_field`"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key"),
     ),
 )]
@@ -322,7 +322,8 @@ pub(super) async fn show_order(
     Ok(HttpResponse::Ok().json(OrderWithHistory { order: order.into(), history }))
 }
 
-/// Calls an order off: while it is not paid, or, where the merchant allows it, not accepted yet.
+/// Calls an order off: while it waits to be paid, or, where the merchant allows it, to be accepted. A payment that is open is closed at
+/// its gateway first.
 #[utoipa::path(
     tag = "customers",
     security(("customer" = [])),
@@ -330,7 +331,9 @@ pub(super) async fn show_order(
     request_body = ReasonFields,
     responses(
         (status = 200, body = OrderView),
-        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cancel_not_allowed`"),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cancel_not_allowed`; \
+            `payment_in_progress`"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `gateway_unavailable`: repeat it"),
     ),
 )]
 #[post("/v1/merchants/{m}/orders/{id}/cancel")]

@@ -43,7 +43,7 @@ pub struct Merchant {
     pub auto_accept: bool,
     /// Orders that nobody answers in time are accepted; otherwise they are rejected.
     pub timeout_accepts: bool,
-    /// Customers may cancel orders that are paid and not accepted yet.
+    /// Customers may cancel orders that wait to be accepted.
     pub customer_cancels: bool,
     /// How many points pay one yuan; none are taken where it is 0.
     pub points_per_yuan: u32,

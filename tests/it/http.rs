@@ -244,6 +244,28 @@ async fn made_up_methods_make_no_series() {
     );
 }
 
+/// Whatever an order can be refused with stands where it is placed; and what a gateway has a say in, where it is asked.
+#[test]
+fn the_document_names_the_codes_that_are_peculiar_to_an_operation() {
+    let document = serde_json::to_value(rowlock::http::openapi()).unwrap();
+    let names = |path: &str, status: &str, code: &str| {
+        let told = document["paths"][path]["post"]["responses"][status]["description"].as_str().unwrap_or_default();
+        assert!(told.contains(&format!("`{code}`")), "{path} does not name {code}, but: {told}");
+    };
+    let orders = "/v1/merchants/{m}/orders";
+    let table = include_str!("../../src/error/mod.rs").split("pub const fn refusal_code").nth(1).unwrap();
+    let refusals = table.split("\n}").next().unwrap().split('"').skip(1).step_by(2);
+    for code in refusals {
+        let status = if ["unknown_goods", "unknown_address"].contains(&code) { "422" } else { "409" };
+        names(orders, status, code);
+    }
+    names(orders, "422", "pay_method_not_offered");
+    for cancel in [&format!("{orders}/{{id}}/cancel"), "/v1/admin/merchants/{m}/orders/{id}/cancel"] {
+        names(cancel, "409", "payment_in_progress");
+        names(cancel, "503", "gateway_unavailable");
+    }
+}
+
 /// Every operation of the document is served, and every route that is served is in the document.
 #[actix_web::test]
 async fn the_document_is_the_route_table() {

@@ -259,7 +259,10 @@ async fn a_customer_cancels_until_the_restaurant_has_accepted() {
 
     let waiting = placed(&alice, "waiting").await;
     app.execute("UPDATE merchants SET customer_cancels = false");
-    assert_eq!(alice.post(&format!("/orders/{waiting}/cancel"), &why).await.code(), "cancel_not_allowed");
+    let kept = alice.post(&format!("/orders/{waiting}/cancel"), &why).await;
+    assert_eq!(kept.refusal(), (409, "cancel_not_allowed".to_owned()));
+    let words = "This merchant does not let customers cancel orders that wait to be accepted; please call.";
+    assert_eq!(kept.json()["detail"], words, "this one is to be paid in cash");
     app.execute("UPDATE merchants SET customer_cancels = true");
     assert_eq!(alice.post(&format!("/orders/{waiting}/cancel"), &why).await.json()["state"], "cancelled");
 

@@ -528,7 +528,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Calls an order off, before or after it was accepted. */
+        /** Calls an order off, before or after it was accepted. A payment that is open is closed at its gateway first. */
         post: operations["cancel"];
         delete?: never;
         options?: never;
@@ -854,7 +854,8 @@ export interface paths {
         head?: never;
         /**
          * Changes settings: the fields that are sent.
-         * @description When a webhook is set for the first time, the answer holds the secret its messages are signed with.
+         * @description Where there was no webhook, the answer holds the secret that a new one's messages are signed with, and it is told of what happens
+         *     from then on. When it is taken away, deliveries that are pending are parked.
          */
         patch: operations["change_settings"];
         trace?: never;
@@ -1151,7 +1152,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Calls an order off: while it is not paid, or, where the merchant allows it, not accepted yet. */
+        /**
+         * Calls an order off: while it waits to be paid, or, where the merchant allows it, to be accepted. A payment that is open is closed at
+         *     its gateway first.
+         */
         post: operations["cancel_order"];
         delete?: never;
         options?: never;
@@ -2368,7 +2372,7 @@ export interface components {
             accept_timeout: "reject" | "accept";
             /** @description Orders are accepted as soon as they may be. */
             auto_accept: boolean;
-            /** @description Customers may cancel orders that are paid and not accepted yet. */
+            /** @description Customers may cancel orders that wait to be accepted. */
             customer_cancels: boolean;
             /**
              * @description When a day of business begins.
@@ -4080,7 +4084,7 @@ export interface operations {
                 from?: string | null;
                 /** @description Last day of business they were placed on. */
                 to?: string | null;
-                /** @description `cash`, `sandbox` */
+                /** @description `cash`, `wechat`, `alipay` or `sandbox` */
                 pay_method?: string | null;
                 /** @description `dine_in`, `pickup` or `delivery` */
                 fulfilment?: string | null;
@@ -4137,7 +4141,7 @@ export interface operations {
                 from?: string | null;
                 /** @description Last day of business they were placed on. */
                 to?: string | null;
-                /** @description `cash`, `sandbox` */
+                /** @description `cash`, `wechat`, `alipay` or `sandbox` */
                 pay_method?: string | null;
                 /** @description `dine_in`, `pickup` or `delivery` */
                 fulfilment?: string | null;
@@ -4309,7 +4313,7 @@ export interface operations {
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
-            /** @description `illegal_move`, `refund_too_large` */
+            /** @description `illegal_move`, `refund_too_large`, `payment_in_progress` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4325,7 +4329,19 @@ export interface operations {
             422: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            503: components["responses"]["Unavailable"];
+            /** @description `unavailable`, `gateway_unavailable`: repeat it */
+            503: {
+                headers: {
+                    /** @description When to come back, in seconds */
+                    "Retry-After"?: number;
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     collect: {
@@ -5525,7 +5541,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `already_delivered` */
+            /** @description `already_delivered`, `no_webhook` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -6149,7 +6165,7 @@ export interface operations {
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
-            /** @description `out_of_stock` with every short line, `not_on_sale`, `price_changed`, `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed` */
+            /** @description `out_of_stock` with every short line, `not_on_sale`, `price_changed`, `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -6162,7 +6178,7 @@ export interface operations {
             };
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
-            /** @description `idempotency_key_reused`, `unknown_goods`, `unknown_address`, `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `invalid_field` */
+            /** @description `idempotency_key_reused`, `unknown_goods`, `unknown_address`, `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `pay_method_not_offered`, `invalid_field` */
             422: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -6255,7 +6271,7 @@ export interface operations {
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
-            /** @description `illegal_move`, with the `state` it was found in; `cancel_not_allowed` */
+            /** @description `illegal_move`, with the `state` it was found in; `cancel_not_allowed`; `payment_in_progress` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -6271,7 +6287,19 @@ export interface operations {
             422: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            503: components["responses"]["Unavailable"];
+            /** @description `unavailable`, `gateway_unavailable`: repeat it */
+            503: {
+                headers: {
+                    /** @description When to come back, in seconds */
+                    "Retry-After"?: number;
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     nudge_order: {

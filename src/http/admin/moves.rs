@@ -241,7 +241,7 @@ struct CancelOrder {
     refund: Option<Money>,
 }
 
-/// Calls an order off, before or after it was accepted.
+/// Calls an order off, before or after it was accepted. A payment that is open is closed at its gateway first.
 #[utoipa::path(
     tag = "staff",
     security(("staff" = [])),
@@ -250,7 +250,8 @@ struct CancelOrder {
     request_body = CancelOrder,
     responses(
         (status = 200, body = OrderView),
-        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, `refund_too_large`"),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, `refund_too_large`, `payment_in_progress`"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `gateway_unavailable`: repeat it"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/cancel")]

@@ -38,7 +38,7 @@ pub(super) struct OrdersQuery {
     from: Option<NaiveDate>,
     /// Last day of business they were placed on.
     to: Option<NaiveDate>,
-    /// `cash`, `sandbox`
+    /// `cash`, `wechat`, `alipay` or `sandbox`
     pay_method: Option<String>,
     /// `dine_in`, `pickup` or `delivery`
     fulfilment: Option<String>,

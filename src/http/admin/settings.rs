@@ -72,7 +72,7 @@ struct Settings {
     /// What becomes of orders that nobody answers in time.
     #[schema(schema_with = accept_timeout)]
     accept_timeout: &'static str,
-    /// Customers may cancel orders that are paid and not accepted yet.
+    /// Customers may cancel orders that wait to be accepted.
     customer_cancels: bool,
     /// How many points pay one yuan; 0 where none are taken.
     points_per_yuan: u32,

@@ -56,7 +56,7 @@ export const settings = {
       reject: ['自动拒单并退款', 'Reject and refund'],
       accept: ['自动接单', 'Accept'],
     },
-    customerCancels: ['顾客可在接单前取消已付款的订单', 'Customers may cancel paid orders until they are accepted'],
+    customerCancels: ['顾客可取消等待接单的订单', 'Customers may cancel orders that wait to be accepted'],
   },
   points: {
     title: ['积分', 'Points'],
