@@ -9,8 +9,8 @@
 # make overload what becomes of the service when many times more is asked of it than it can do: five minutes
 # make fuzz strangers who have read the OpenAPI document, made up by schemathesis: SEED=7 to repeat a run, EXAMPLES=200 for more of each
 
-# Where cargo installs its tools, should the shell not look there.
-export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# Where cargo installs its tools, should the shell not look there; and where Homebrew keeps the pg_config that tells where libpq is.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/opt/homebrew/opt/libpq/bin:/usr/local/opt/libpq/bin
 
 # Where cargo builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -26,8 +26,9 @@ run: dependencies
 	@cargo build --release
 	@exec $(TARGET)/release/rowlock serve
 
-test: tools
+test:
 	@scripts/dependencies test
+	@$(MAKE) --no-print-directory tools
 	@scripts/panel build
 	@cargo test
 	@$(MAKE) --no-print-directory test-panel

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 /// The running server of the cluster in `dir`. A pid file may have outlived its server, and its number may have been
@@ -18,7 +18,9 @@ pub(super) fn postmaster(dir: &Path) -> Option<Pid> {
         let (process, dir) = (process(pid), fs::canonicalize(dir).ok()?);
         works_there(&process, &dir).unwrap_or_else(|| was_started_for(&process, &dir))
     } else {
-        kill(Pid::from_raw(pid), None).is_ok()
+        // As on macOS.
+        let name = Command::new("ps").args(["-o", "comm=", "-p", &pid.to_string()]).output();
+        name.is_ok_and(|name| String::from_utf8_lossy(&name.stdout).trim_end().ends_with("postgres"))
     };
     is_ours.then(|| Pid::from_raw(pid))
 }
