@@ -1,5 +1,6 @@
 //! The cart, wherever it is kept: every test runs over PostgreSQL and over Redis.
 
+use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use reqwest::Method;
 use rowlock::domain::{CustomerId, MerchantId};
@@ -9,7 +10,7 @@ use rowlock::service::carts::Owner;
 use serde_json::{Value, json};
 
 use crate::clients::{Answer, Customer};
-use crate::harness::{Freezer, Setup, TestApp, noon, order, placement};
+use crate::harness::{Freezer, Setup, TestApp, noon, order, placement, words};
 use crate::redis_server::TestRedis;
 
 /// Where carts are kept.
@@ -300,6 +301,22 @@ async fn an_order_takes_what_is_selected(kept: Kept) {
         let answer = alice.place("wrong", &body).await;
         assert_eq!((answer.refusal(), &answer.json()["field"]), ((400, "malformed_body".into()), &json!("lines")));
     }
+}
+
+/// Whoever only reads a cart waits for nobody who has it locked; and what was ordered from it is gone from it before somebody reads it.
+#[actix_web::test]
+async fn a_cart_is_read_without_a_lock_and_settled_without_a_reader() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    put(&alice, 1, 2).await;
+    put(&alice, 2, 1).await;
+    alice.put("/cart/selection", &json!({ "goods_ids": [1] })).await;
+    let mut stranger = app.conn();
+    stranger.batch_execute("BEGIN; SELECT FROM carts FOR UPDATE").unwrap();
+    assert_eq!(cart(&alice).await, "1:2 2:1-");
+    stranger.batch_execute("COMMIT").unwrap();
+    assert_eq!(alice.place("k", &from_cart()).await.status, 201);
+    assert_eq!(words(&mut app.conn(), "SELECT goods_id || '' AS value FROM cart_lines"), ["2"]);
 }
 
 async fn a_refused_order_leaves_the_cart(kept: Kept) {

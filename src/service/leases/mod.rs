@@ -235,3 +235,24 @@ fn jittered(time: Duration) -> Duration {
     let _ = aws_lc_rs::rand::fill(&mut byte);
     time / 2 + time * u32::from(byte[0]) / 255
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_met_wait_for_different_times_around_the_one_that_is_meant() {
+        let times: Vec<Duration> = (0..200).map(|_| jittered(Duration::from_millis(100))).collect();
+        assert!(times.iter().all(|time| (50..=150).contains(&time.as_millis())), "{times:?}");
+        assert!(times.iter().min().unwrap().as_millis() < 75 && times.iter().max().unwrap().as_millis() > 125);
+    }
+
+    #[test]
+    fn logs_name_the_merchant_and_the_work() {
+        let name = LeaseName::new(MerchantId(7), "close:x");
+        assert_eq!(
+            (name.to_string(), format!("{:?}", Lease::none())),
+            ("7:close:x".to_owned(), "Lease(none)".to_owned())
+        );
+    }
+}
