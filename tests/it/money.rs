@@ -201,6 +201,26 @@ async fn nor_in_the_optimistic_way() {
     a_hundred_spenders("optimistic").await;
 }
 
+/// What nothing is left to pay of counts as paid when the restaurant takes it on; what is to be paid in cash does not.
+#[actix_web::test]
+async fn an_order_that_costs_nothing_counts_when_it_is_accepted() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    app.execute(
+        "UPDATE merchants SET points_per_yuan = 100; UPDATE goods SET grant_kind = 'votes', grant_per_unit = 5 WHERE id = 1",
+    );
+    give_points(&app, app.customer_id("alice").await.0, 1_000);
+    let mut cash = order(&[(1, 1)]);
+    cash["pay_method"] = json!("cash");
+    let mut free = cash.clone();
+    free["points"] = json!(1_000);
+    for (key, body, votes) in [("cash", cash, 0), ("free", free, 5)] {
+        let placed = id(&alice.place(key, &body).await.json());
+        let accepted = owner.post(&format!("/orders/{placed}/accept"), &json!({})).await;
+        assert_eq!((accepted.status.as_u16(), balance(&app, "votes")), (200, votes), "{key}");
+    }
+}
+
 #[actix_web::test]
 async fn grants_go_to_their_accounts_and_back() {
     let app = TestApp::start();
