@@ -218,6 +218,10 @@ async fn an_order_that_costs_nothing_counts_when_it_is_accepted() {
         let placed = id(&alice.place(key, &body).await.json());
         let accepted = owner.post(&format!("/orders/{placed}/accept"), &json!({})).await;
         assert_eq!((accepted.status.as_u16(), balance(&app, "votes")), (200, votes), "{key}");
+        // Nor is there anything to collect of it before it is handed over.
+        assert_eq!(owner.post(&format!("/orders/{placed}/ready"), &json!({})).await.status, 200);
+        let completed = owner.post(&format!("/orders/{placed}/complete"), &json!({})).await;
+        assert_eq!(completed.status.is_success(), key == "free", "{}", completed.text);
     }
 }
 
