@@ -19,6 +19,8 @@ export const ring = reactive({
 });
 
 let audio: AudioContext | undefined;
+/** What sounds as soon as the page may: of all that was kept silent, the last. */
+let due: readonly Tone[] | undefined;
 let timer: number | undefined;
 
 /** The new orders that nobody has acknowledged on this device. */
@@ -31,21 +33,39 @@ export function acknowledge(...orders: Order[]): void {
 }
 
 /** Switches the sound on or off, on this device. */
-export function setSound(isOn: boolean): void {
+function setSound(isOn: boolean): void {
   ring.isOn = isOn;
   localStorage.setItem(KEPT_AS, isOn ? 'on' : 'off');
   if (isOn) void unblock();
 }
 
-/** Lets the page sound. Must be called by a tap or a key. */
+/** What a press on the bell does: it lets the page sound where that is blocked, and switches the sound on or off otherwise. */
+export function pressBell(): void {
+  if (ring.isOn && ring.isBlocked) void unblock();
+  else setSound(!ring.isOn);
+}
+
+/** Lets the page sound, if a tap or a key calls this or browsers allow it anyway, and sounds what is due. */
 export async function unblock(): Promise<void> {
+  // One that is made before the page was ever touched stays silent, and browsers complain of it.
+  if (audio === undefined && navigator.userActivation?.hasBeenActive === false) {
+    ring.isBlocked = true;
+    return;
+  }
   audio ??= new AudioContext();
-  await audio.resume();
   ring.isBlocked = audio.state !== 'running';
+  if (ring.isBlocked) {
+    await audio.resume();
+    ring.isBlocked = audio.state !== 'running';
+  }
+  if (ring.isBlocked || due === undefined) return;
+  play(audio, due);
+  due = undefined;
 }
 
 watch([() => ringing.value.length > 0 && live.isLoaded, () => ring.isOn] as const, ([isDue, isOn]) => {
   window.clearInterval(timer);
+  due = undefined;
   if (!isDue || !isOn) return;
   sound(NEW_ORDER);
   timer = window.setInterval(() => sound(NEW_ORDER), AGAIN_MS);
@@ -80,19 +100,12 @@ const NUDGE: readonly Tone[] = [
 
 function sound(tones: readonly Tone[]): void {
   ring.count += 1;
-  // One that is made before the page was ever touched stays silent, and browsers complain of it.
-  if (audio === undefined && navigator.userActivation?.hasBeenActive === false) {
-    ring.isBlocked = true;
-    return;
-  }
-  audio ??= new AudioContext();
+  due = tones;
+  void unblock();
+}
+
+function play(audio: AudioContext, tones: readonly Tone[]): void {
   const { currentTime, destination } = audio;
-  ring.isBlocked = audio.state !== 'running';
-  if (ring.isBlocked) {
-    // Some browsers allow it after all; if so, the mark goes.
-    void audio.resume().then(() => (ring.isBlocked = audio?.state !== 'running'));
-    return;
-  }
   for (const [pitch, begins, lasts] of tones) {
     const tone = new OscillatorNode(audio, { type: 'triangle', frequency: pitch });
     const volume = new GainNode(audio, { gain: 0 });

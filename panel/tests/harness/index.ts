@@ -5,7 +5,7 @@
  * requests without an answer, violations of the content-security policy), unless the test announced it; and for what it announced in vain.
  */
 import { AxeBuilder } from '@axe-core/playwright';
-import { expect, test as base, type BrowserContext, type Page } from '@playwright/test';
+import { expect, test as base, type BrowserContext, type BrowserContextOptions, type Page } from '@playwright/test';
 import { Service } from './service';
 import type { Restaurant, Role } from './restaurant';
 import { Wire } from './wire';
@@ -20,6 +20,8 @@ interface Options {
   url?: string;
   language?: 'en' | 'zh';
   viewport?: { width: number; height: number };
+  /** Whether it is a tablet: `page.touchscreen`. */
+  hasTouch?: boolean;
   /** Runs before anything of the panel does. */
   before?: () => void;
   /** The restaurant, should it be another than the test's own. */
@@ -34,7 +36,7 @@ export class Browsers {
   private readonly contexts: BrowserContext[] = [];
 
   constructor(
-    private readonly start: (viewport: Options['viewport']) => Promise<BrowserContext>,
+    private readonly start: (options: BrowserContextOptions) => Promise<BrowserContext>,
     private readonly restaurant: Restaurant,
   ) {}
 
@@ -52,8 +54,8 @@ export class Browsers {
 
   /** Opens a page in a browser of its own, for somebody who has never been there, but for what is kept of them. */
   async visit(path: string, options: Options & { kept?: Readonly<Record<string, string>> } = {}): Promise<Page> {
-    const { url, language = 'en', viewport, before, kept = {}, isClockMoved = false } = options;
-    const context = await this.start(viewport);
+    const { url, language = 'en', viewport, hasTouch = false, before, kept = {}, isClockMoved = false } = options;
+    const context = await this.start(viewport === undefined ? { hasTouch } : { hasTouch, viewport });
     this.contexts.push(context);
     if (isClockMoved) await context.clock.install();
     // Kept once: what the panel forgets or replaces itself stays so when the page is loaded again.
@@ -150,8 +152,7 @@ export const test = base.extend<OfTest, OfWorker>({
     await use(await service.restaurant());
   },
   browsers: async ({ browser, restaurant }, use) => {
-    const start = (viewport: Options['viewport']) => browser.newContext(viewport === undefined ? {} : { viewport });
-    const browsers = new Browsers(start, restaurant);
+    const browsers = new Browsers((options) => browser.newContext(options), restaurant);
     await use(browsers);
     expect(await browsers.end()).toEqual([]);
   },

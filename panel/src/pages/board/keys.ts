@@ -3,7 +3,7 @@ import { nextTick, onMounted, onUnmounted, type Ref } from 'vue';
 import { minutes } from '@/components/order/minutes';
 import { accept } from '@/live/moves';
 import { find, type Order } from '@/live/orders';
-import { acknowledge, ring, ringing, setSound } from '@/live/ring';
+import { acknowledge, pressBell, ringing } from '@/live/ring';
 import { may } from '@/session';
 import { nextStep } from './next';
 
@@ -77,7 +77,7 @@ export function useKeys({ columns, open, reject, soldOut, help }: Deeds): void {
     else if (key === 'ArrowRight') go(0, 1);
     else if (key === 'ArrowLeft') go(0, -1);
     else if (key === 'k') acknowledge(...ringing.value);
-    else if (key === 'm') setSound(!ring.isOn);
+    else if (key === 'm') pressBell();
     else if (key === 's' && may('mark_sold_out')) soldOut();
     else if (key === '?') help();
     else if (order === undefined || !withChosen(key, order)) return;
