@@ -1,5 +1,8 @@
 import { ref } from 'vue';
 
+/** Wet fingers tap twice: this long, in milliseconds, after one tap another may be its second. */
+export const TAP_MS = 600;
+
 /** Wraps work that must not be begun again before it is done, and tells its trouble. */
 export function once(tell: (cause: unknown) => void) {
   const isBusy = ref(false);

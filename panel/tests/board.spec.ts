@@ -74,6 +74,29 @@ test('two taps make one move', async ({ browsers, restaurant }) => {
   expect(requests).toBe(1);
 });
 
+test('two taps on a card leave the next one alone', async ({ browsers, restaurant }) => {
+  const page = await browsers.open('cashier', '/board', { isClockMoved: true });
+  const guest = await restaurant.guest();
+  const [first, second] = [await guest.place(), await guest.place()];
+  await expect(column(page, 'pending_accept').getByTestId('card')).toHaveCount(2);
+  // The clock stands still: however slow the service is, the second tap comes as soon after the first as one of two does.
+  await page.clock.pauseAt(new Date(Date.now() + 60_000));
+  let requests = 0;
+  page.on('request', (request) => (requests += request.url().endsWith('/accept') ? 1 : 0));
+  await card(page, first).getByTestId('accept').click();
+  await expect(card(column(page, 'accepted'), first)).toBeVisible();
+  await page.clock.runFor(100);
+  await card(page, second).getByTestId('accept').click();
+  await card(page, second).locator('.face').click();
+  await expect(page.getByTestId('order-drawer')).toBeHidden();
+  await card(column(page, 'accepted'), first).getByTestId('next').click();
+  await expect(card(column(page, 'preparing'), first)).toBeVisible();
+  expect(requests).toBe(1);
+  await page.clock.runFor(600);
+  await card(page, second).getByTestId('accept').click();
+  await expect(card(column(page, 'accepted'), second)).toBeVisible();
+});
+
 test('a key that is pressed twice makes one move', async ({ browsers, restaurant, wire }) => {
   const page = await browsers.open('cashier', '/board', { url: wire.url });
   const order = await (await restaurant.guest()).place();

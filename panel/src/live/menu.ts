@@ -7,6 +7,7 @@
 import { computed, onMounted, onUnmounted, reactive, shallowRef, watch } from 'vue';
 import { ask, Problem, type Schema } from '@/api/client';
 import { tell } from '@/components/doing';
+import { TAP_MS } from '@/once';
 import { api, merchant, session } from '@/session';
 import type { MerchantEvent } from './feed';
 import { live, onEvent } from './orders';
@@ -21,8 +22,6 @@ const GATHER_MS = 150;
 const ORDERS_GATHER_MS = 3_000;
 /** Names, pictures and places have no events: a look at everything now and then, in milliseconds. */
 const SWEEP_MS = 60_000;
-/** Wet fingers tap twice: this long, in milliseconds, goods take no second tap, which would undo the first. */
-const TAP_MS = 600;
 
 const categories = shallowRef<Category[]>([]);
 const state = reactive({
@@ -176,7 +175,10 @@ export function isTapped(goods: number): boolean {
   return busy.has(goods);
 }
 
-/** Makes a change that answers goods, once however often it is tapped. Whether it was made; what kept it from being made has been told. */
+/**
+ * Makes a change that answers goods, once however often it is tapped: a second tap would undo it. Whether it was made; what kept it from being made
+ * has been told.
+ */
 async function tap(goods: number, change: () => Promise<Goods>): Promise<boolean> {
   if (busy.has(goods)) return false;
   busy.add(goods);

@@ -6,8 +6,9 @@ import { reactive } from 'vue';
 import { ask, Problem, type Schema } from '@/api/client';
 import { tell } from '@/components/doing';
 import { t } from '@/i18n';
+import { TAP_MS } from '@/once';
 import { api, merchant } from '@/session';
-import { put, refresh, type Order, type OrderState } from './orders';
+import { find, put, refresh, type Order, type OrderState } from './orders';
 
 /** The orders that a request is out for. */
 const busy = reactive(new Set<string>());
@@ -16,10 +17,19 @@ export function isBusy(id: string): boolean {
   return busy.has(id);
 }
 
+/** The order that a move was begun for last, from which state, and when. */
+let last: { id: string; state: OrderState | undefined; at: number } | undefined;
+
+/** Whether a tap on this order may be the second of a double tap on one that stood in its place, and has gone from there since. */
+export function isSecondTap({ id, state }: Order): boolean {
+  return last !== undefined && last.id !== id && last.state === state && performance.now() - last.at < TAP_MS;
+}
+
 /** Makes a move. Whether it was made; what kept it from being made has been told. */
 export async function make(id: string, move: (path: { m: number; id: string }) => Promise<Order>): Promise<boolean> {
   if (busy.has(id)) return false;
   busy.add(id);
+  last = { id, state: find(id)?.state, at: performance.now() };
   try {
     put(await move({ m: merchant(), id }));
     return true;
