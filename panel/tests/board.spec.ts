@@ -230,6 +230,24 @@ test('a move that cannot be sent says so, and can be made again', async ({ brows
   await expect(card(column(page, 'accepted'), order)).toBeVisible();
 });
 
+test('a move that is never answered ends, and says so', async ({ browsers, restaurant, wire }) => {
+  const page = await browsers.open('cashier', '/board', { url: wire.url });
+  const order = await (await restaurant.guest()).place();
+  await expect(card(page, order)).toBeVisible();
+  await page.evaluate(() => {
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    // Five times as fast as for people.
+    AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 5);
+  });
+  wire.answerer = (asked) => (asked.url ?? '').endsWith('/accept');
+  await card(page, order).getByTestId('accept').click();
+  await expect(page.getByText('The server cannot be reached')).toBeVisible();
+  await expect(card(page, order).getByTestId('accept')).not.toHaveClass(/is-loading/);
+  wire.mend();
+  await card(page, order).getByTestId('accept').click();
+  await expect(card(column(page, 'accepted'), order)).toBeVisible();
+});
+
 test('rejected as sold out, the dish is off the customers’ menu', async ({ browsers, restaurant }) => {
   const page = await browsers.open('cashier');
   const order = await (

@@ -124,6 +124,16 @@ test('a stream without a sign of life is taken for dead', async ({ browsers, res
   await expect.poll(() => stream.since.length).toBe(2);
 });
 
+test('a connection that swallows everything is not called live', async ({ browsers, wire }) => {
+  const stream = new Stream(wire);
+  const page = await browsers.open('kitchen', '/board', { url: wire.url, isClockMoved: true });
+  await expect.poll(() => stream.since.length).toBe(1);
+  await expectLive(page, 'Live');
+  wire.answerer = () => true;
+  await page.clock.fastForward(41_000);
+  await expectLive(page, 'Reconnecting');
+});
+
 test('what no event told of is found by the look at everything', async ({ browsers, restaurant, wire }) => {
   const stream = new Stream(wire, () => ({ items: [], next_after: 0, is_reset: false }));
   const page = await browsers.open('kitchen', '/board', { url: wire.url, isClockMoved: true });

@@ -8,6 +8,11 @@ import createClient, { type Middleware } from 'openapi-fetch';
 import { i18n, t } from '@/i18n';
 import type { components, paths } from './schema';
 
+/** How long an answer may take, in milliseconds, before there is taken to be none. */
+const ANSWER_MS = 15_000;
+/** The same for whole tables, which take the service longer, and longer to carry. */
+const TABLE_ANSWER_MS = 120_000;
+
 /** A schema of the document by its name. */
 export type Schema<Name extends keyof components['schemas']> = components['schemas'][Name];
 
@@ -51,10 +56,17 @@ export function client(bearer: Bearer) {
       if (response.status === 401 && request.headers.has('Authorization')) bearer.refused();
     },
   };
-  // Looked up at each call, so that what replaces `fetch` later is used.
-  const made = createClient<paths>({ baseUrl: window.location.origin, fetch: (request) => fetch(request) });
+  const made = createClient<paths>({ baseUrl: window.location.origin, fetch: send });
   made.use(identify);
   return made;
+}
+
+/** Sends it, and gives up when the answer takes too long. `fetch` is looked up at each call, so that what replaces it later is used. */
+function send(request: Request): Promise<Response> {
+  const limit = AbortSignal.timeout(
+    /\/(export|import)$/.test(new URL(request.url).pathname) ? TABLE_ANSWER_MS : ANSWER_MS,
+  );
+  return fetch(request, { signal: AbortSignal.any([request.signal, limit]) });
 }
 
 /** Any answer of the client. */
@@ -70,6 +82,7 @@ export async function ask<T>(answer: Promise<Answer<T>>): Promise<T> {
   try {
     got = await answer;
   } catch (cause) {
+    // Who called it off knows; what took too long ends with a `TimeoutError`.
     if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
     throw new Problem('unreachable', t('common.unreachable'));
   }

@@ -58,12 +58,18 @@ export class Feed {
   private async run(stopped: AbortSignal): Promise<void> {
     this.listener.state('connecting');
     for (let wait = FIRST_WAIT_MS; !stopped.aborted; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+      let wasOpen = false;
       try {
-        await this.stream(stopped, () => (wait = FIRST_WAIT_MS));
+        await this.stream(stopped, () => {
+          wait = FIRST_WAIT_MS;
+          wasOpen = true;
+        });
       } catch {
         // Why it ended makes no difference: it is begun again.
       }
       if (stopped.aborted) return;
+      // Nothing is live until the poll has its answer, which may take long.
+      if (wasOpen) this.listener.state('reconnecting');
       this.listener.state((await this.poll()) ? 'polling' : 'reconnecting');
       await this.pause(wait * (0.5 + Math.random() / 2), stopped);
     }
