@@ -183,3 +183,31 @@ test('a menu that changed since the preview is shown anew before it is imported'
   await expect(page.getByTestId('import')).toBeHidden();
   expect((await restaurant.goods('拍黄瓜')).price).toBe('13.50');
 });
+
+test('an import whose answer was lost is not called undone', async ({ browsers, restaurant, wire }) => {
+  browsers.announce(/^no answer POST .*\/menu\/import/, /^409 POST .*\/menu\/import$/);
+  const page = await browsers.open('manager', '/menu', { url: wire.url });
+  const { stock } = await restaurant.goods('拍黄瓜');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByTestId('export-menu').click()]);
+  const table = (await readFile(await download.path())).toString('utf8');
+  const five = table.replace(/(拍黄瓜.*),(\r?\n)/, '$1,5$2');
+  expect(five).not.toBe(table);
+  await page.getByTestId('import-menu').click();
+  await page
+    .getByTestId('import-file')
+    .setInputFiles({ name: 'menu.csv', mimeType: 'text/csv', buffer: Buffer.from(five) });
+  await expect(page.getByTestId('import-rows').locator('tbody tr')).toHaveCount(1);
+  wire.loseAnswers((path) => path.endsWith('/menu/import'));
+  await page.getByTestId('import-now').click();
+  await expect(page.getByTestId('import-preview')).toContainText('may have been made');
+  wire.mend();
+  const refused = page.waitForResponse((answer) => answer.status() === 409);
+  await page.getByTestId('import-now').click();
+  await refused;
+  // It has been: what is shown now would be made a second time.
+  await expect(page.getByTestId('import-rows')).toContainText('+5');
+  await expect(page.getByTestId('import-preview')).toContainText('Look at the stock first');
+  await expect(page.getByTestId('import-preview')).not.toContainText('nothing was imported');
+  await expectAccessible(page);
+  expect((await restaurant.goods('拍黄瓜')).stock).toBe(stock + 5);
+});

@@ -35,6 +35,11 @@ export class Problem extends Error {
   get isPassing(): boolean {
     return this.status === 0 || this.status === 429 || this.status === 503;
   }
+
+  /** Whether what was asked for is known not to be done: without an answer, or after a fault, it may be. */
+  get isRefusal(): boolean {
+    return !this.isPassing && this.status < 500;
+  }
 }
 
 /** Who calls: the token of the moment, and what happens when it is no longer good. */

@@ -149,6 +149,10 @@ export const menu = {
       '预览之后菜单有变动，尚未导入。以下是新的预览，请核对。',
       'The menu changed after the preview; nothing was imported. This is what would happen now.',
     ],
+    maybeMade: [
+      '上次导入没有收到答复，可能已经生效。请先核对库存，再决定是否导入。',
+      'The import before may have been made: there was no answer. Look at the stock first.',
+    ],
     now: ['确认导入 {n} 行', 'Import {n} rows'],
     done: ['已导入：新增 {added} 行，修改 {changed} 行', 'Imported: {added} added, {changed} changed'],
     columns: {
