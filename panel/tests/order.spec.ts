@@ -134,6 +134,12 @@ test('a refund whose answer was lost is made once', async ({ browsers, restauran
   wire.loseAnswers((path) => path.endsWith('/refunds'));
   await dialog.getByTestId('refund-confirm').click();
   await expect(page.getByText('The server cannot be reached')).toBeVisible();
+  // Until its outcome is known, it is this refund and no other that is asked for, even from a dialog that is opened anew.
+  await expect(dialog.getByTestId('outcome-unknown')).toBeVisible();
+  await expect(dialog.getByTestId('refund-typed')).toBeDisabled();
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await drawer.getByTestId('refund').click();
+  await expectAccessible(page);
   wire.mend();
   await dialog.getByTestId('refund-confirm').click();
   await expect(dialog).toBeHidden();

@@ -58,6 +58,11 @@ export const orders = {
     tooMuch: ['超过可退的 {amount}', 'More than the {amount} that are left'],
     badAmount: ['请输入金额，如 12.50', 'Type an amount such as 12.50'],
     submit: ['退款 {amount}', 'Pay back {amount}'],
+    again: ['重试退款 {amount}', 'Retry: pay back {amount}'],
+    outcomeUnknown: [
+      '退款结果未知。请点“重试”：同一笔退款不会重复。',
+      'Whether it was made is not known. Retry: the same refund is not made twice.',
+    ],
     freightStays: ['配送费不在内', 'Without the freight'],
     done: ['退款已提交：{amount}', 'Refund made: {amount}'],
     cash: ['现金付款：请把钱当面退给顾客', 'Paid in cash: hand the money back'],

@@ -82,14 +82,3 @@ export const delay = (id: string, minutes: number) =>
 
 export const cancel = (id: string, body: Schema<'CancelOrder'>) =>
   make(id, (path) => ask(api.POST('/v1/admin/merchants/{m}/orders/{id}/cancel', { params: { path }, body })));
-
-/** The key makes the refund count once, however often it is sent. */
-export const refund = (id: string, key: string, body: Schema<'RefundOrder'>) =>
-  make(id, (path) =>
-    ask(
-      api.POST('/v1/admin/merchants/{m}/orders/{id}/refunds', {
-        params: { path, header: { 'Idempotency-Key': key } },
-        body,
-      }),
-    ),
-  );
