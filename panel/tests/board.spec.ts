@@ -64,6 +64,24 @@ test('an order that was paid is handed over without a word of cash', async ({ br
   await expect(card(page, order)).toHaveCount(0);
 });
 
+test('an order that points have paid whole asks for no cash', async ({ browsers, restaurant }) => {
+  const owner = await restaurant.staff('owner');
+  await owner.change({ points_per_yuan: 1 });
+  const guest = await restaurant.guest();
+  const { customer_id } = await owner.order(await guest.place());
+  await owner.grantPoints(customer_id, 24);
+  const order = await guest.place({ points: 24 });
+  expect(order.total).toBe('0.00');
+  await owner.accept(order);
+  await owner.move(order, 'ready');
+  const page = await browsers.open('cashier');
+  const shown = card(column(page, 'ready'), order);
+  await expect(shown).not.toContainText('Cash due');
+  await shown.getByRole('button', { name: 'Complete', exact: true }).click();
+  await expect(card(page, order)).toHaveCount(0);
+  expect((await owner.order(order)).order.state).toBe('completed');
+});
+
 test('two taps make one move', async ({ browsers, restaurant }) => {
   const page = await browsers.open('cashier');
   const order = await (await restaurant.guest()).place();

@@ -187,6 +187,23 @@ test('the second ticket says that it is one', async ({ browsers, restaurant }) =
   await expect(drawer).toBeHidden();
 });
 
+test('the ticket of an order that is called off asks for no cash', async ({ browsers, restaurant }) => {
+  const guest = await restaurant.guest();
+  const order = await guest.place();
+  const page = await browsers.open('manager', '/board', { before: printQuietly });
+  const drawer = await openOrder(page, order);
+  await drawer.getByTestId('print').click();
+  const printed = page.getByTestId('printed');
+  await expect(printed).toHaveCount(1);
+  await guest.cancel(order);
+  await expect(drawer.getByTestId('order-state')).toHaveText('Cancelled');
+  await drawer.getByTestId('print').click();
+  await expect(printed).toHaveCount(2);
+  const [before, after] = await printed.allTextContents();
+  expect(before).toContain('COLLECT CASH');
+  expect(after).not.toContain('COLLECT CASH');
+});
+
 test('what went wrong with the money is told, and dealt with', async ({ browsers, restaurant }) => {
   const guest = await restaurant.guest();
   const order = await guest.place({ pay_method: 'sandbox' });

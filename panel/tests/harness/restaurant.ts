@@ -124,6 +124,7 @@ export interface Wish {
   lines?: readonly (readonly [dish: string, count: number])[];
   fulfilment?: Schema<'FulfilmentRequest'>;
   pay_method?: 'cash' | 'sandbox';
+  points?: number;
   remark?: string;
 }
 
@@ -265,6 +266,13 @@ export class Staff {
   async soldOut(goods: number): Promise<void> {
     const params = { path: { m: this.restaurant.id, id: goods } };
     await ask(this.api.PUT('/v1/admin/merchants/{m}/goods/{id}/sold-out', { params }));
+  }
+
+  async grantPoints(customer: string, delta: number): Promise<void> {
+    const path = { m: this.restaurant.id, id: customer, kind: 'points' as const };
+    const params = { path, header: { 'Idempotency-Key': randomUUID() } };
+    const body = { delta, reason: 'for the test' };
+    await ask(this.api.POST('/v1/admin/merchants/{m}/customers/{id}/accounts/{kind}/entries', { params, body }));
   }
 
   async changePrice(goods: number, price: string): Promise<void> {

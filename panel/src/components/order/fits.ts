@@ -50,9 +50,10 @@ export function fits(order: Order, move: Move): boolean {
   return true;
 }
 
-/** Whether cash is to be taken in for it. */
-export function owesCash(order: Order): boolean {
-  return order.pay_method === 'cash' && order.paid_at == null && fen(order.total) > 0;
+/** Whether cash is to be taken in for it: nothing is for what points have paid whole, or for what is called off. */
+export function owesCash({ pay_method, paid_at, total, state }: Order): boolean {
+  const isOff = state === 'cancelled' || state === 'rejected';
+  return pay_method === 'cash' && paid_at == null && fen(total) > 0 && !isOff;
 }
 
 /** Whether the restaurant has taken it on and the customer does not have it yet. */

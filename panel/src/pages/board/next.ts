@@ -1,4 +1,5 @@
 /** The one step that staff most often take from each state, if they may and the order allows it. */
+import { owesCash } from '@/components/order/fits';
 import { yuan } from '@/format';
 import { t } from '@/i18n';
 import { collect, complete, deliver, prepare, ready } from '@/live/moves';
@@ -8,11 +9,6 @@ import { may } from '@/session';
 export interface Step {
   word: string;
   take(): Promise<boolean>;
-}
-
-/** Whether money is still to be taken from the customer. */
-export function isCashDue(order: Order): boolean {
-  return order.pay_method === 'cash' && order.paid_at == null;
 }
 
 /** Accepting is not among them: it wants to know the minutes. */
@@ -38,7 +34,7 @@ export function nextStep(order: Order): Step | undefined {
 
 function handingOver(order: Order): Step | undefined {
   if (!may('hand_over_orders')) return undefined;
-  if (!isCashDue(order)) return { word: t('board.complete'), take: () => complete(order.id) };
+  if (!owesCash(order)) return { word: t('board.complete'), take: () => complete(order.id) };
   if (!may('collect_cash')) return undefined;
   return {
     word: t('board.collectAndComplete', { amount: yuan(order.total) }),
