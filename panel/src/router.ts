@@ -85,7 +85,7 @@ router.beforeEach(async (to) => {
     try {
       await whoAmI();
     } catch {
-      // Without an answer nobody knows what may be shown. A token that is no longer good has ended the session by now.
+      // Without an answer nobody knows what may be shown: the page waits for one there. A token that is no longer good has ended the session by now.
       return logIn;
     }
   }

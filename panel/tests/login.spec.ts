@@ -30,6 +30,28 @@ test('logs in with login and password, and stays logged in', async ({ browsers, 
   await expect(page.getByTestId('live')).toHaveText('Live');
 });
 
+test('while the service is away, who is logged in waits and comes in by themselves', async ({
+  browsers,
+  restaurant,
+  wire,
+}) => {
+  browsers.announce(/^502 GET .*\/me$/);
+  const { token } = await restaurant.staff('cashier');
+  wire.answerer = (asked, answer) => {
+    if (!(asked.url ?? '').startsWith('/v1/')) return false;
+    answer.writeHead(502).end();
+    return true;
+  };
+  const kept = { 'rowlock.session': JSON.stringify({ merchant: restaurant.id, token }) };
+  const page = await browsers.visit('/admin/orders?q=A3', { url: wire.url, kept });
+  await expect(page.getByText('The server cannot be reached')).toBeVisible();
+  await expect(page.getByLabel('Password')).toHaveCount(0);
+  await expectAccessible(page);
+  wire.mend();
+  await expect(page.getByTestId('live')).toHaveText('Live');
+  await expect(page).toHaveURL(/\/admin\/orders\?.*q=A3/);
+});
+
 test('a wrong password lets nobody in, and is told in both languages', async ({ browsers, restaurant }) => {
   browsers.announce(/^401 POST .*\/sessions$/);
   await restaurant.staff('cashier');
