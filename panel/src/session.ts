@@ -25,7 +25,7 @@ const state = reactive<Session>({ kept: read(), me: undefined, isExpired: false 
 
 export const session = readonly(state);
 
-export const api = client({ token: () => state.kept?.token, refused: () => end(true) });
+export const api = client({ token: () => state.kept?.token, refused, forbidden });
 
 export type Permission = Schema<'Me'>['permissions'][number];
 
@@ -58,9 +58,34 @@ export async function logIn(of: number, login: string, password: string): Promis
   await whoAmI();
 }
 
+let isAsking = false;
+
 /** Asks whose token it is and what they may do. @throws Problem */
 export async function whoAmI(): Promise<void> {
-  state.me = await ask(api.GET('/v1/admin/merchants/{m}/me', { params: { path: { m: merchant() } } }));
+  isAsking = true;
+  try {
+    state.me = await ask(api.GET('/v1/admin/merchants/{m}/me', { params: { path: { m: merchant() } } }));
+  } finally {
+    isAsking = false;
+  }
+}
+
+/** What the role permits is not what it was. */
+function forbidden(): void {
+  // Without an answer it shows at the next refusal.
+  if (!isAsking) whoAmI().catch(() => {});
+}
+
+/** A token is no longer good. Where another tab has renewed the session since, it goes on with that, and with all that follows it. */
+function refused(token: string): void {
+  if (state.kept?.token !== token) return;
+  const kept = read();
+  if (kept === undefined || kept.token === token) end(true);
+  else if (kept.merchant !== state.kept.merchant) window.location.reload();
+  else {
+    Object.assign(state.kept, kept);
+    forbidden();
+  }
 }
 
 /** Gives oneself another password, which makes a new token. @throws Problem */

@@ -162,6 +162,38 @@ test('changes the own password; sessions elsewhere end', async ({ browsers, rest
   await expect(elsewhere.getByText('You were logged out')).toBeVisible();
 });
 
+test('goes on with the session that another tab has renewed', async ({ browsers, restaurant }) => {
+  browsers.announce(/^401 GET /);
+  const cashier = await restaurant.staff('cashier');
+  const page = await browsers.open('cashier');
+  await expect(page.getByTestId('live')).toHaveText('Live');
+  const params = { path: { m: restaurant.id } };
+  const body = { old: cashier.password, new: 'another-password' };
+  const { token } = await ask(cashier.api.PUT('/v1/admin/merchants/{m}/me/password', { params, body }));
+  const renewed = JSON.stringify({ merchant: restaurant.id, token });
+  await page.evaluate((kept) => localStorage.setItem('rowlock.session', kept), renewed);
+  const refused = page.waitForResponse((answer) => answer.status() === 401);
+  await page.evaluate(() => window.dispatchEvent(new Event('online')));
+  await refused;
+  await page.getByTestId('nav-orders').click();
+  await expect(page.getByTestId('orders')).toHaveAttribute('data-loading', 'false');
+  await expect(page).toHaveURL(/\/admin\/orders/);
+  expect(await page.evaluate(() => localStorage.getItem('rowlock.session'))).toBe(renewed);
+});
+
+test('a role that was changed shows as soon as it is felt', async ({ browsers, restaurant }) => {
+  browsers.announce(/^403 GET /);
+  const owner = await restaurant.staff('owner');
+  const { staff_id } = await (await restaurant.staff('manager')).me();
+  const page = await browsers.open('manager', '/menu');
+  await expect(page.getByTestId('nav-dashboard')).toBeVisible();
+  const params = { path: { m: restaurant.id, id: staff_id } };
+  await ask(owner.api.PATCH('/v1/admin/merchants/{m}/staff/{id}', { params, body: { role: 'kitchen' } }));
+  await page.getByTestId('nav-dashboard').click();
+  await expect(page.getByTestId('nav-dashboard')).toHaveCount(0);
+  await expect(page.getByTestId('me')).toContainText('Kitchen');
+});
+
 test('a page that does not exist says so', async ({ browsers }) => {
   const page = await browsers.open('owner', '/nonsense');
   await expect(page.getByText('There is no such page')).toBeVisible();

@@ -42,10 +42,11 @@ export class Problem extends Error {
   }
 }
 
-/** Who calls: the token of the moment, and what happens when it is no longer good. */
+/** Who calls: the token of the moment, and what happens when one is no longer good, or does not permit what was asked for. */
 export interface Bearer {
   token(): string | undefined;
-  refused(): void;
+  refused(token: string): void;
+  forbidden?(): void;
 }
 
 /** A client whose requests carry the bearer's token and the language of the page. */
@@ -58,7 +59,10 @@ export function client(bearer: Bearer) {
       return request;
     },
     onResponse({ request, response }) {
-      if (response.status === 401 && request.headers.has('Authorization')) bearer.refused();
+      const token = request.headers.get('Authorization')?.slice('Bearer '.length);
+      if (token === undefined) return;
+      if (response.status === 401) bearer.refused(token);
+      if (response.status === 403) bearer.forbidden?.();
     },
   };
   const made = createClient<paths>({ baseUrl: window.location.origin, fetch: send });
