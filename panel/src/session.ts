@@ -12,6 +12,8 @@ const KEPT_AS = 'rowlock.session';
 interface Kept {
   merchant: number;
   token: string;
+  /** When the token ends; sessions from before this was kept have none. */
+  expires_at?: string;
 }
 
 interface Session {
@@ -54,7 +56,7 @@ export async function logIn(of: number, login: string, password: string): Promis
   const opened = await ask(
     api.POST('/v1/admin/merchants/{m}/sessions', { params: { path: { m: of } }, body: { login, password } }),
   );
-  keep({ merchant: of, token: opened.token });
+  keep(of, opened);
   await whoAmI();
 }
 
@@ -93,7 +95,7 @@ export async function changePassword(old: string, chosen: string): Promise<void>
   const m = merchant();
   const body = { old, new: chosen };
   const opened = await ask(api.PUT('/v1/admin/merchants/{m}/me/password', { params: { path: { m } }, body }));
-  keep({ merchant: m, token: opened.token });
+  keep(m, opened);
 }
 
 /** Ends the session on this device. */
@@ -104,12 +106,13 @@ export function end(isExpired = false): void {
   Object.assign(state, { kept: undefined, me: undefined, isExpired });
 }
 
-/** The merchant this device was last used for. */
+/** The merchant this device is used for, or was last. */
 export function lastMerchant(): number {
-  return Number(localStorage.getItem('rowlock.merchant') ?? '1') || 1;
+  return state.kept?.merchant ?? (Number(localStorage.getItem('rowlock.merchant') ?? '1') || 1);
 }
 
-function keep(kept: Kept): void {
+function keep(merchant: number, { token, expires_at }: Schema<'StaffSession'>): void {
+  const kept: Kept = { merchant, token, expires_at };
   localStorage.setItem(KEPT_AS, JSON.stringify(kept));
   Object.assign(state, { kept, isExpired: false });
 }

@@ -1,5 +1,5 @@
 /** The bell: what rings, until when, and what is shown where browsers keep it silent. */
-import { expect, Stream, test } from './harness';
+import { ask, expect, Stream, test } from './harness';
 import type { Page } from '@playwright/test';
 
 declare global {
@@ -188,6 +188,21 @@ test('rings once for a customer who asks, however often it is told of', async ({
   for (const seq of [next, next, next + 1]) stream.tell({ seq, ...asks });
   await expect.poll(() => rings(page)).toBeGreaterThanOrEqual(2);
   expect(await rings(page)).toBe(2);
+});
+
+test('sounds when the session ends by itself', async ({ browsers, restaurant }) => {
+  browsers.announce(/^401 GET /);
+  const page = await browsers.open('cashier', '/board', { before: countTones });
+  await expect(page.getByTestId('live')).toHaveText('Live');
+  await touch(page);
+  const { password, api } = await restaurant.staff('cashier');
+  const params = { path: { m: restaurant.id } };
+  await ask(
+    api.PUT('/v1/admin/merchants/{m}/me/password', { params, body: { old: password, new: 'another-password' } }),
+  );
+  await page.evaluate(() => window.dispatchEvent(new Event('online')));
+  await expect(page.getByText('You were logged out')).toBeVisible();
+  expect(await tones(page)).toBe(3);
 });
 
 test('rings on every page', async ({ browsers, restaurant }) => {

@@ -194,6 +194,38 @@ test('a role that was changed shows as soon as it is felt', async ({ browsers, r
   await expect(page.getByTestId('me')).toContainText('Kitchen');
 });
 
+test('says in time when the session ends, and takes another', async ({ browsers, restaurant }) => {
+  browsers.announce(/^401 POST .*\/sessions$/);
+  const { password } = await restaurant.staff('cashier');
+  const page = await browsers.visit('/admin/menu', { isClockMoved: true });
+  const logIn = async (typed: string) => {
+    await page.getByLabel('Login').fill('cashier');
+    await page.getByLabel('Password').fill(typed);
+    await page.getByLabel('Password').press('Enter');
+  };
+  const kept = () => page.evaluate(() => localStorage.getItem('rowlock.session'));
+  await page.getByLabel('Merchant number').fill(String(restaurant.id));
+  await logIn(password);
+  await expect(page.getByTestId('live')).toHaveText('Live');
+  await expect(page.getByTestId('ends')).toHaveCount(0);
+  // A week is what a session lasts; the service's clock stays where it is.
+  await page.clock.fastForward(157 * 3_600_000);
+  const notice = page.getByTestId('ends');
+  await expect(notice).toHaveText(/^Log in again before \d\d:\d\d$/);
+  await expectAccessible(page);
+  const before = await kept();
+  await notice.click();
+  await expect(page.getByLabel('Merchant number')).toHaveValue(String(restaurant.id));
+  // The session there is stays until there is another.
+  await logIn('guessed');
+  await expect(page.getByRole('alert')).toHaveText(/wrong/);
+  expect(await kept()).toBe(before);
+  await logIn(password);
+  await expect(page.getByTestId('live')).toHaveText('Live');
+  await expect(page).toHaveURL(/\/admin\/menu$/);
+  expect(await kept()).not.toBe(before);
+});
+
 test('a page that does not exist says so', async ({ browsers }) => {
   const page = await browsers.open('owner', '/nonsense');
   await expect(page.getByText('There is no such page')).toBeVisible();

@@ -52,9 +52,11 @@ export interface Bearer {
 /** A client whose requests carry the bearer's token and the language of the page. */
 export function client(bearer: Bearer) {
   const identify: Middleware = {
-    onRequest({ request }) {
+    onRequest({ request, schemaPath }) {
       const token = bearer.token();
-      if (token !== undefined) request.headers.set('Authorization', `Bearer ${token}`);
+      // Who logs in shows none: a wrong password says nothing against the session there is.
+      if (token !== undefined && !schemaPath.endsWith('/sessions'))
+        request.headers.set('Authorization', `Bearer ${token}`);
       request.headers.set('Accept-Language', i18n.global.locale.value);
       return request;
     },

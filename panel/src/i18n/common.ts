@@ -38,6 +38,7 @@ export const common = {
     button: ['登录', 'Log in'],
     waiting: ['连不上服务器，恢复后自动进入', 'The server cannot be reached: you come in by yourself once it can'],
     expired: ['登录已失效，请重新登录', 'You were logged out: please log in again'],
+    ends: ['请在 {time} 前重新登录', 'Log in again before {time}'],
     out: ['退出登录', 'Log out'],
     changePassword: ['修改密码', 'Change password'],
     oldPassword: ['原密码', 'Present password'],

@@ -1,5 +1,6 @@
 /**
- * The bell: it rings for each new order until somebody acknowledges it, and once when a customer asks where theirs is.
+ * The bell: it rings for each new order until somebody acknowledges it, and once when a customer asks where theirs is, or the
+ * session is over.
  *
  * Contract: browsers keep pages silent until they are touched; `isBlocked` says so, and {@link unblock}, called by a tap, ends it.
  */
@@ -84,6 +85,11 @@ export function nudge(): void {
   if (ring.isOn) sound(NUDGE);
 }
 
+/** Rings once because the session is over: what comes in is no longer shown. */
+export function tellEnd(): void {
+  if (ring.isOn) sound(END);
+}
+
 /** Pitch in hertz, beginning and length in seconds. */
 type Tone = readonly [pitch: number, begins: number, lasts: number];
 const NEW_ORDER: readonly Tone[] = [
@@ -96,6 +102,11 @@ const NUDGE: readonly Tone[] = [
   [660, 0, 0.12],
   [660, 0.2, 0.12],
   [660, 0.4, 0.12],
+];
+const END: readonly Tone[] = [
+  [660, 0, 0.3],
+  [494, 0.35, 0.3],
+  [330, 0.7, 0.6],
 ];
 
 function sound(tones: readonly Tone[]): void {
