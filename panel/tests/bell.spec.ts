@@ -161,6 +161,30 @@ test('switched off, it stays silent on this device', async ({ browsers, restaura
   await expect.poll(() => rings(page)).toBeGreaterThan(0);
 });
 
+test('rings once for an order that is accepted by itself', async ({ browsers, restaurant }) => {
+  await (await restaurant.staff('owner')).change({ auto_accept: true });
+  const guest = await restaurant.guest();
+  await guest.placePaid();
+  const page = await browsers.open('kitchen', '/board', { isClockMoved: true });
+  await expect(page.getByTestId('card')).toHaveCount(1);
+  await expect(page.getByTestId('live')).toHaveText('Live');
+  expect(await rings(page)).toBe(0);
+  await guest.placePaid();
+  await expect.poll(() => rings(page)).toBe(1);
+  await page.clock.runFor(30_000);
+  expect(await rings(page)).toBe(1);
+});
+
+test('an order that a colleague accepts has rung before', async ({ browsers, restaurant }) => {
+  const page = await browsers.open('kitchen');
+  const order = await (await restaurant.guest()).place();
+  await expect.poll(() => rings(page)).toBe(1);
+  await (await restaurant.staff('cashier')).accept(order);
+  await expect(page.getByTestId('column-accepted').getByTestId('card')).toHaveCount(1);
+  await expect(page).toHaveTitle(/^[^(]/);
+  expect(await rings(page)).toBe(1);
+});
+
 test('rings once for a customer who asks', async ({ browsers, restaurant }) => {
   const guest = await restaurant.guest();
   const order = await guest.place();

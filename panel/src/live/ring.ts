@@ -1,11 +1,11 @@
 /**
- * The bell: it rings for each new order until somebody acknowledges it, and once when a customer asks where theirs is, or the
- * session is over.
+ * The bell: it rings for each new order until somebody acknowledges it; once for one that is accepted by itself, when a customer asks where theirs
+ * is, and when the session is over.
  *
  * Contract: browsers keep pages silent until they are touched; `isBlocked` says so, and {@link unblock}, called by a tap, ends it.
  */
 import { computed, reactive, watch } from 'vue';
-import { columns, live, type Order } from './orders';
+import { columns, live, OPEN_STATES, type Order } from './orders';
 
 /** How often an order rings that nobody acknowledges, in milliseconds. */
 const AGAIN_MS = 5_000;
@@ -79,6 +79,18 @@ watch(
     if (before > 0 && count > before && ring.isOn) sound(NEW_ORDER);
   },
 );
+
+/** The orders that have been there for staff since they were loaded, so that those which come in accepted can be told. */
+let known: ReadonlySet<string> | undefined;
+
+/** Where orders are accepted by themselves there is nobody who would acknowledge them: each rings once. */
+watch([columns, () => live.isLoaded] as const, ([now, isLoaded]) => {
+  const before = known;
+  const ids = OPEN_STATES.filter((state) => state !== 'pending_payment').flatMap((state) => now.get(state) ?? []);
+  known = isLoaded ? new Set(ids.map(({ id }) => id)) : undefined;
+  const isNew = (now.get('accepted') ?? []).some(({ id }) => before?.has(id) === false);
+  if (isLoaded && isNew && ring.isOn) sound(NEW_ORDER);
+});
 
 /** Rings once for a customer who asks. */
 export function nudge(): void {

@@ -48,7 +48,10 @@ export const settings = {
     unpaid: ['付款时限（分钟）', 'Time to pay (minutes)'],
     unpaidHint: ['超时未付款，订单自动取消；5 到 120', 'Then an unpaid order is called off; 5 to 120'],
     autoAccept: ['自动接单', 'Accept by itself'],
-    autoAcceptHint: ['付款后立刻接单，不用人点', 'Orders are accepted as soon as they are paid'],
+    autoAcceptHint: [
+      '付款后立刻接单，不用人点；新订单只响一次',
+      'Orders are accepted as soon as they are paid, and ring once',
+    ],
     accept: ['接单时限（分钟）', 'Time to accept (minutes)'],
     acceptHint: ['1 到 120', '1 to 120'],
     timeout: ['超时没人接单', 'When nobody answers in time'],
