@@ -214,14 +214,24 @@ async fn an_order_that_costs_nothing_counts_when_it_is_accepted() {
     cash["pay_method"] = json!("cash");
     let mut free = cash.clone();
     free["points"] = json!(1_000);
-    for (key, body, votes) in [("cash", cash, 0), ("free", free, 5)] {
+    for (key, body, votes) in [("free", free, 5), ("cash", cash, 5)] {
         let placed = id(&alice.place(key, &body).await.json());
         let accepted = owner.post(&format!("/orders/{placed}/accept"), &json!({})).await;
         assert_eq!((accepted.status.as_u16(), balance(&app, "votes")), (200, votes), "{key}");
         // Nor is there anything to collect of it before it is handed over.
+        if key == "free" {
+            let collected = owner.post(&format!("/orders/{placed}/collect"), &json!({})).await;
+            assert_eq!(collected.refusal(), (409, "nothing_to_collect".to_owned()));
+        }
         assert_eq!(owner.post(&format!("/orders/{placed}/ready"), &json!({})).await.status, 200);
         let completed = owner.post(&format!("/orders/{placed}/complete"), &json!({})).await;
         assert_eq!(completed.status.is_success(), key == "free", "{}", completed.text);
+        if key == "cash" {
+            for expected in [200, 409] {
+                let collected = owner.post(&format!("/orders/{placed}/collect"), &json!({})).await;
+                assert_eq!(collected.status.as_u16(), expected, "{}", collected.text);
+            }
+        }
     }
 }
 

@@ -265,7 +265,10 @@ async fn a_customer_cancels_until_the_restaurant_has_accepted() {
     assert_eq!(kept.json()["detail"], words, "this one is to be paid in cash");
     // That is said of customers, and of orders that wait to be accepted.
     let theirs = placed(&alice, "theirs").await;
-    assert_eq!(owner.post(&format!("/orders/{theirs}/cancel"), &json!({ "reason": "closing" })).await.json()["state"], "cancelled");
+    assert_eq!(
+        owner.post(&format!("/orders/{theirs}/cancel"), &json!({ "reason": "closing" })).await.json()["state"],
+        "cancelled"
+    );
     let unpaid = id(&alice.place("unpaid-later", &order(&[(1, 1)])).await.json());
     assert_eq!(alice.post(&format!("/orders/{unpaid}/cancel"), &why).await.json()["state"], "cancelled");
     app.execute("UPDATE merchants SET customer_cancels = true");
