@@ -244,7 +244,7 @@ mod tests {
     fn those_that_met_wait_for_different_times_around_the_one_that_is_meant() {
         let times: Vec<Duration> = (0..200).map(|_| jittered(Duration::from_millis(100))).collect();
         assert!(times.iter().all(|time| (50..=150).contains(&time.as_millis())), "{times:?}");
-        assert!(times.iter().min().unwrap().as_millis() < 75 && times.iter().max().unwrap().as_millis() > 125);
+        assert!(times.iter().any(|time| time.as_millis() < 75) && times.iter().any(|time| time.as_millis() > 125));
     }
 
     #[test]
