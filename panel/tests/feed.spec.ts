@@ -116,6 +116,8 @@ test('a stream without a sign of life is taken for dead', async ({ browsers, res
   await expectNew(page, 0);
   await page.clock.fastForward(39_000);
   stream.send(': alive\n\n');
+  // Nothing shows that it has come.
+  await page.waitForTimeout(1_000);
   await page.clock.fastForward(2_000);
   expect(stream.since.length).toBe(1);
   await page.clock.fastForward(40_000);
