@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use self::place::{absolute, is_made, place, socket_dir, version_of};
+use self::place::{absolute, is_anywhere, is_made, place, socket_dir, version_of};
 use self::processes::{is_corpse, postmaster, works_in};
 use self::programs::{Programs, words};
 
@@ -229,7 +229,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub fn exists(options: &Options) -> Result<bool, ClusterError> {
-        Ok(is_made(&place(&absolute(&options.data_dir)?, &options.user)?.0))
+        Ok(is_anywhere(&absolute(&options.data_dir)?))
     }
 
     /// The URL of the cluster in `options.data_dir` that another process owns.

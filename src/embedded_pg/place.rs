@@ -30,17 +30,29 @@ pub(super) fn is_made(dir: &Path) -> bool {
     dir.join("PG_VERSION").exists()
 }
 
+/// Where root keeps clusters away from their data directories.
+const AWAY: &str = "/var/lib/rowlock";
+
+/// Where a cluster may live: in the data directory or, if it is root's, away from it.
+fn places(data_dir: &Path) -> [PathBuf; 2] {
+    [data_dir.join("pg"), Path::new(AWAY).join(hash(data_dir)).join("pg")]
+}
+
+/// Whether there is a cluster where this user's would be.
+pub(super) fn is_anywhere(data_dir: &Path) -> bool {
+    let [here, away] = places(data_dir);
+    is_made(&here) || (Uid::effective().is_root() && is_made(&away))
+}
+
 /// Where the cluster lives, and who runs its server: this process's user, or, when that is root, the cluster's owner.
 ///
 /// A new cluster of root's goes to the data directory, or, when that is closed to the user who will run the server (a
 /// folder in /root, say), under /var/lib. One that was made stays where it is.
 pub(super) fn place(data_dir: &Path, user: &str) -> Result<(PathBuf, Option<User>), ClusterError> {
-    let here = data_dir.join("pg");
+    let [here, away] = places(data_dir);
     if !Uid::effective().is_root() {
         return Ok((here, None));
     }
-    let parent = Path::new("/var/lib/rowlock").join(hash(data_dir));
-    let away = parent.join("pg");
     let dir = match (is_made(&here), is_made(&away)) {
         (true, true) => {
             let (here, away) = (here.display(), away.display());
@@ -59,8 +71,9 @@ pub(super) fn place(data_dir: &Path, user: &str) -> Result<(PathBuf, Option<User
             if can_enter(&account, data_dir)? {
                 return Ok((here, Some(account)));
             }
-            fs::create_dir_all(&parent).map_err(ClusterError::io("make", &parent))?;
-            for dir in [Path::new("/var/lib/rowlock"), &parent] {
+            let parent = away.parent().expect("it is in a folder of its own");
+            fs::create_dir_all(parent).map_err(ClusterError::io("make", parent))?;
+            for dir in [Path::new(AWAY), parent] {
                 fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(ClusterError::io("open", dir))?;
             }
             log::info!("Keeps the cluster in {}: user {user} cannot enter {}", parent.display(), data_dir.display());

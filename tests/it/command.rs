@@ -497,6 +497,12 @@ fn a_cluster_stays_where_it_was_made() {
 
     let closed = Folder::new();
     set_mode(&closed, 0o700);
+    let nothing = run(&closed.0, &["audit"], &[]);
+    let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert!(
+        said.ends_with("nothing to audit\n") && !said.contains("Keeps the cluster"),
+        "who only looks makes no place: {said}"
+    );
     let seeded = run(&closed.0, &["seed"], &[]);
     assert!(seeded.status.success() && !closed.0.join("data/pg").exists(), "{seeded:?}");
     let log = String::from_utf8(seeded.stderr).unwrap();
