@@ -2,7 +2,7 @@
 //!
 //! Ids of the outbox become visible out of order, so they are no cursor: who has read up to one may have missed a smaller one. Numbers
 //! are given to rows that are committed, by one transaction at a time ([`publish`] locks the merchant's counter), so whoever has read
-//! up to a number has missed nothing. The events of one order are in the order they happened in, because each was written under the
+//! up to a number has missed nothing. The moves of one order are in the order they happened in, because each was written under the
 //! lock of its order's row, and a row that is visible makes those visible that were written before it.
 
 use chrono::{DateTime, Utc};
