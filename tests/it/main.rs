@@ -4,6 +4,7 @@
 
 mod alipay_server;
 mod clients;
+mod cluster;
 mod harness;
 mod lease_keepers;
 mod providers;
