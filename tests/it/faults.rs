@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::clients::Answer;
 use crate::concurrency::WAITING;
 use crate::harness::{Freezer, Setup, TestApp, noon, number, order, placement, until};
+use crate::money::give_points;
 
 const POINTS: [Point; 5] = [Point::Begun, Point::Locked, Point::Planned, Point::Written, Point::Committed];
 
@@ -277,13 +278,8 @@ async fn points_are_spent_order_by_order() {
     let app = TestApp::start();
     let alice = app.customer_id("alice").await;
     app.execute(REFUSALS[0].0);
-    app.execute(&format!(
-        "UPDATE merchants SET points_per_yuan = 100;
-         INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
-             VALUES (1, '{alice}', 'points', '{alice}', 500, '2026-01-01Z');
-         INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
-             VALUES (1, '{alice}', 'correction gift', 500, 500, 'test', '2026-01-01Z')"
-    ));
+    app.execute("UPDATE merchants SET points_per_yuan = 100");
+    give_points(&app, alice.0, 500);
     let spending = |key: &str, points| Placement { points, ..placement(alice, key, &[(1, 1)]) };
     let poison = Placement { remark: "poison".into(), ..spending("p", 300) };
     let group = [poison, spending("a", 200), spending("b", 300), spending("c", 100)];

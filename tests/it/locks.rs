@@ -16,6 +16,7 @@ use rowlock::store::{Tx, events};
 use serde_json::json;
 
 use crate::harness::{Freezer, Setup, TestApp, confirmation, number, order, until};
+use crate::money::give_points;
 use crate::moves::id;
 use crate::promises::{order_id, write};
 
@@ -76,13 +77,8 @@ async fn points_are_locked_before_they_are_spent() {
     let freezer = Freezer::at(Point::Locked);
     let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
     let alice = app.customer_id("alice").await;
-    app.execute(&format!(
-        "UPDATE merchants SET points_per_yuan = 100;
-         INSERT INTO accounts (merchant_id, id, kind, customer_id, balance, created_at)
-             VALUES (1, '{alice}', 'points', '{alice}', 500, '2026-01-01Z');
-         INSERT INTO entries (merchant_id, account_id, cause, delta, balance, actor, made_at)
-             VALUES (1, '{alice}', 'correction gift', 500, 500, 'test', '2026-01-01Z')"
-    ));
+    app.execute("UPDATE merchants SET points_per_yuan = 100");
+    give_points(&app, alice.0, 500);
     let alice = app.customer("alice").await;
     let mut body = order(&[(1, 1)]);
     body["points"] = json!(500);
