@@ -102,6 +102,9 @@ pub enum Error {
     /// There is no cash to be taken in for an order.
     #[error("no cash to collect")]
     NothingToCollect,
+    /// The customer has spent points that the order brought, so they cannot call it off themselves.
+    #[error("points that the order brought are spent")]
+    PointsSpent,
     /// The customer asked a moment ago.
     #[error("nudged a moment ago")]
     NudgedAlready {
@@ -358,6 +361,7 @@ impl Error {
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
             Self::AlreadyDelivered => (409, "already_delivered"),
             Self::NoWebhook => (409, "no_webhook"),
+            Self::PointsSpent => (409, "points_spent"),
             Self::StockTooLow { .. } => (409, "stock_too_low"),
             Self::NotEmpty => (409, "not_empty"),
             Self::MenuChanged => (409, "menu_changed"),

@@ -51,6 +51,10 @@ impl Error {
             }
             Self::PayMethodNotOffered(method) => (
                 format!("商家不支持该支付方式：{method}。"),
+            Self::PointsSpent => fixed(
+                "该订单赠送的积分等已经用掉，不能自助取消，请联系商家。",
+                "You have spent points that this order brought, so you cannot cancel it yourself; please call.",
+            ),
                 format!("This merchant does not take payments by {method}."),
             ),
             Self::PaymentTimeOver => {

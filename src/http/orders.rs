@@ -331,7 +331,7 @@ pub(super) async fn show_order(
     request_body = ReasonFields,
     responses(
         (status = 200, body = OrderView),
-        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cancel_not_allowed`; \
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cancel_not_allowed`; `points_spent`, when points that the order brought are not there to be taken back; \
             `payment_in_progress`"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `gateway_unavailable`: repeat it"),
     ),

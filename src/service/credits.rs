@@ -1,6 +1,7 @@
 //! Points, votes and tips that follow an order: spent and earned with it, granted when it is paid, taken back when it is called off.
 //!
-//! Contract: each happens once an order, by the cause of its entry. What is taken back is never more than the account holds.
+//! Contract: each happens once an order, by the cause of its entry. What is taken back is never more than the account holds: what was spent
+//! is spent, where the restaurant calls off. A customer who has spent what an order brought cannot call it off.
 
 use std::collections::BTreeMap;
 
@@ -106,6 +107,9 @@ fn credit(tx: &mut Tx<'_>, order: &Order, entries: Vec<Credit>, now: DateTime<Ut
 }
 
 /// Puts back the points an order was paid with, and takes back what it earned and granted, as far as it is still there.
+///
+/// # Errors
+/// [`Error::PointsSpent`] where a customer calls off who does not have all of it any more.
 pub(super) fn take_back_all(tx: &mut Tx<'_>, order: &Order, by: Actor, now: DateTime<Utc>) -> Result<(), Error> {
     take_back(tx, order, None, by, now)
 }
@@ -143,8 +147,13 @@ fn take_back(
     let actor = by.to_string();
     let mut change = |tx: &mut Tx<'_>, account: AccountId, cause: EntryCause, delta: i64| -> Result<(), Error> {
         let balance = balances.get_mut(&account).expect("accounts stay");
+        let least = -i64::try_from(*balance).unwrap_or(i64::MAX);
+        // Or they would spend the points, cancel for all of the money, and do it again.
+        if delta < least && matches!(by, Actor::Customer(_)) && own.iter().any(|own| own.id == account) {
+            return Err(Error::PointsSpent);
+        }
         // Never below zero: what was spent is spent.
-        let delta = delta.max(-i64::try_from(*balance).unwrap_or(i64::MAX));
+        let delta = delta.max(least);
         if delta == 0 {
             return Ok(());
         }

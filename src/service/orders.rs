@@ -135,8 +135,8 @@ pub struct Cancelling {
 /// Calls an order off, whoever may.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::CancelNotAllowed`], [`Error::RefundTooLarge`]; [`Error::InvalidField`] when
-/// more is to be returned than the order has, or something is to be wasted that was never made.
+/// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::CancelNotAllowed`], [`Error::PointsSpent`], [`Error::RefundTooLarge`];
+/// [`Error::InvalidField`] when more is to be returned than the order has, or something is to be wasted that was never made.
 pub fn cancel(
     tx: &mut Tx<'_>,
     id: OrderId,

@@ -263,6 +263,35 @@ async fn grants_go_to_their_accounts_and_back() {
     assert_eq!(refunds(&app), ["70.00 due closing"]);
 }
 
+/// Who has spent the points that an order brought does not get its money back by cancelling it: they would have the points for nothing.
+#[actix_web::test]
+async fn points_that_an_order_brought_are_not_spent_and_cancelled() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    app.execute("UPDATE merchants SET points_per_yuan = 1, points_earned_per_yuan = 1, points_earned_on = 'paid'");
+    let first = id(&alice.place("first", &order(&[(1, 2)])).await.json());
+    pay(&app, &first, "20.00", "t1").unwrap();
+    assert_eq!(balance(&app, "points"), 20);
+    let mut body = order(&[(1, 1)]);
+    body["points"] = json!(10);
+    let second = id(&alice.place("second", &body).await.json());
+    let cancel =
+        async |id: &str| alice.post(&format!("/orders/{id}/cancel"), &json!({ "reason": "changed_mind" })).await;
+    assert_eq!(cancel(&first).await.refusal(), (409, "points_spent".to_owned()));
+    assert_eq!((balance(&app, "points"), refunds(&app)), (10, vec![]));
+    // What was spent comes back, and then the first one can go.
+    assert_eq!(cancel(&second).await.status, 200);
+    assert_eq!(cancel(&first).await.status, 200);
+    assert_eq!((balance(&app, "points"), refunds(&app)), (0, vec!["20.00 due changed_mind".to_owned()]));
+
+    let third = id(&alice.place("third", &order(&[(1, 2)])).await.json());
+    pay(&app, &third, "20.00", "t3").unwrap();
+    alice.place("fourth", &body).await;
+    let reject = owner.post(&format!("/orders/{third}/reject"), &json!({ "reason": "closing" })).await;
+    assert_eq!(reject.status, 200, "the restaurant takes back what is there: {}", reject.text);
+    assert_eq!(balance(&app, "points"), 0);
+}
+
 #[actix_web::test]
 async fn refunds_whole_in_part_and_by_lines() {
     let app = TestApp::start();
