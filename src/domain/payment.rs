@@ -174,6 +174,8 @@ pub enum AlertKind {
     RefundFailed,
     /// Money could not be paid back, however often it was tried.
     RefundStuck,
+    /// The gateway has paid back what the staff had paid by hand.
+    RefundTwice,
 }
 
 names!(AlertKind {
@@ -185,6 +187,7 @@ names!(AlertKind {
     RefundAbnormal = "refund_abnormal",
     RefundFailed = "refund_failed",
     RefundStuck = "refund_stuck",
+    RefundTwice = "refund_twice",
 });
 
 /// A payment's number at its gateway: the 32 hexadecimal digits of its id.

@@ -10,7 +10,7 @@ use crate::clock::uuid_at;
 use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Why};
 use crate::domain::order::{Order, PayMethod};
-use crate::domain::payment::{RefundNumber, RefundStanding, RefundState, RefundStep};
+use crate::domain::payment::{AlertKind, RefundNumber, RefundStanding, RefundState, RefundStep};
 use crate::domain::placement::RequestHash;
 use crate::domain::{AlertId, OrderId, RefundId};
 use crate::error::Error;
@@ -146,6 +146,10 @@ pub fn settle(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let Some(refund) = refunds::lock(tx, number.refund)? else { return Ok(false) };
+    if refund.by_hand {
+        let is_paid_twice = matches!(asked, Asked::Stands(RefundStanding::Succeeded));
+        return if is_paid_twice { raise(tx, AlertKind::RefundTwice, &refund, "", now) } else { Ok(false) };
+    }
     let (answer, trouble) = match asked {
         Asked::Stands(RefundStanding::Unknown) => {
             (Some(RefundStanding::Unknown), Some("the gateway does not know of it"))
@@ -165,20 +169,27 @@ pub fn settle(
         outbox::tell_of_refund(tx, refund.order, state, now)?;
         alerts::resolve_about(tx, refund.id.0, &Actor::Gateway.to_string(), now)?;
     }
-    if let Some(kind) = alert
-        && !alerts::is_raised(tx, kind, refund.id.0)?
-    {
-        let alert = NewAlert {
-            id: AlertId(uuid_at(now)),
-            kind,
-            order: Some(refund.order),
-            payment: Some(refund.payment),
-            refund: Some(refund.id),
-            detail: trouble.unwrap_or_default(),
-        };
-        alerts::raise(tx, &alert, now)?;
+    if let Some(kind) = alert {
+        raise(tx, kind, &refund, trouble.unwrap_or_default(), now)?;
     }
     Ok(refund.state != state)
+}
+
+/// Tells a human about a refund, unless they know. Tells whether they did not.
+fn raise(tx: &mut Tx<'_>, kind: AlertKind, refund: &Refund, detail: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+    if alerts::is_raised(tx, kind, refund.id.0)? {
+        return Ok(false);
+    }
+    let alert = NewAlert {
+        id: AlertId(uuid_at(now)),
+        kind,
+        order: Some(refund.order),
+        payment: Some(refund.payment),
+        refund: Some(refund.id),
+        detail,
+    };
+    alerts::raise(tx, &alert, now)?;
+    Ok(true)
 }
 
 /// Has a refund asked for again that waits for a human: under another number only where the gateway has given up on the one before. One

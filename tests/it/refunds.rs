@@ -1,9 +1,10 @@
 //! What was paid goes back, whatever the gateway does, and those concerned see it.
 
 use chrono::TimeDelta;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::clients::Answer;
 use crate::harness::{Setup, TestApp, words};
 use crate::payments::{alerts, attempt, let_refunds_end, pass, press, state, switch, until};
 
@@ -182,4 +183,27 @@ async fn a_refund_that_was_paid_by_hand_is_not_paid_again() {
     assert_eq!(app.count("staff_actions WHERE action = 'pay_refund_by_hand'"), 1);
     let page = app.get(&format!("/sandbox/pay/{}", one.number)).await.text;
     assert_eq!(page.matches("已退款 refunded").count(), 0);
+}
+
+/// Somebody paid by hand what the gateway then pays after all. The customer has the money twice, and a human is told.
+#[actix_web::test]
+async fn a_refund_that_the_gateway_pays_after_all_is_told_of() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let one = attempt(&alice, "one").await;
+    press(&app, &one.number, "pay").await;
+    until(&app, &state(&one), "pending_accept").await;
+    switch(&app, json!({ "refund": "abnormal" })).await;
+    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    pass(&app, TimeDelta::minutes(5)).await;
+    assert_eq!(alerts(&app), ["refund_abnormal"]);
+    let refund = async || owner.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0].clone();
+    let shown = refund().await;
+    let by_hand = format!("/refunds/{}/paid-by-hand", shown["id"].as_str().unwrap());
+    let paid = owner.post(&by_hand, &json!({})).await.json();
+    let settle = format!("/sandbox/v1/refunds/{}/succeed", shown["number"].as_str().unwrap());
+    assert_eq!(Answer::of(app.request(Method::POST, &settle)).await.status, StatusCode::OK);
+    let told = "SELECT kind || ' ' || refund_id AS value FROM alerts WHERE resolved_at IS NULL";
+    until(&app, told, &format!("refund_twice {}", shown["id"].as_str().unwrap())).await;
+    assert_eq!(refund().await, paid, "what the staff said stands");
 }

@@ -151,6 +151,7 @@ export const orders = {
     refund_abnormal: ['退款异常，需要处理', 'A refund is abnormal: act'],
     refund_failed: ['退款失败，需要处理', 'A refund failed: act'],
     refund_stuck: ['退款迟迟没有结果，需要处理', 'A refund is stuck: act'],
+    refund_twice: ['同一笔退款退了两次，需要处理', 'A refund was paid twice: act'],
   },
   history: {
     title: ['经过', 'History'],

@@ -30,7 +30,7 @@ fn kinds() -> Object {
 struct AlertView {
     id: Uuid,
     /// Payments that are late, duplicate or a mismatch go back by themselves. A refund that is abnormal, failed or stuck waits for somebody
-    /// to put it in again, or to pay it back by hand and say so.
+    /// to put it in again, or to pay it back by hand and say so; `refund_twice` tells that the gateway paid it nevertheless.
     #[schema(schema_with = kinds)]
     kind: String,
     order_id: Option<Uuid>,

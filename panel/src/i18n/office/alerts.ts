@@ -124,5 +124,16 @@ export const alerts = {
         'See whether your account with the gateway holds enough, then refund again.',
       ],
     },
+    refund_twice: {
+      title: ['退款退了两次', 'A refund was paid twice'],
+      happened: [
+        '这笔退款已标为用其他方式退给顾客，之后支付平台又退了一次。',
+        'You had paid this refund by hand, and now the gateway has paid it, too.',
+      ],
+      toDo: [
+        '顾客多拿了一份退款。请联系他退还，然后标为已处理。',
+        'The customer has the money twice. Ask them for what you gave by hand, then say that it is dealt with.',
+      ],
+    },
   },
 } as const;
