@@ -331,7 +331,7 @@ const fn agree(there: BillState, here: RefundState) -> bool {
         BillState::Processing => !matches!(here, RefundState::Due),
         // It may be asked for again, and have succeeded in a later round.
         BillState::Failed => true,
-        BillState::Abnormal => matches!(here, RefundState::Abnormal | RefundState::Succeeded),
+        BillState::Abnormal => matches!(here, RefundState::Abnormal | RefundState::Succeeded | RefundState::Failed),
     }
 }
 

@@ -169,6 +169,7 @@ fn refunds_differ_in_these_ways() {
         (&[sent_back(2, 5, Done)], ours(RefundState::Due), &[StateDiffers]),
         (&[sent_back(2, 5, Abnormal)], ours(RefundState::Abnormal), &[]),
         (&[sent_back(2, 5, Abnormal)], ours(RefundState::Submitted), &[StateDiffers]),
+        (&[sent_back(2, 5, Abnormal)], ours(RefundState::Failed), &[]),
         (&[sent_back(2, 5, Failed)], ours(RefundState::Failed), &[]),
         (&[sent_back(2, 5, Failed)], done(), &[RefundOnlyHere]),
         (&[sent_back(2, 5, Failed), again.clone()], done(), &[]),
