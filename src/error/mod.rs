@@ -123,6 +123,12 @@ pub enum Error {
     /// The customer may be paying at this moment, so nothing else can be done with the order.
     #[error("a payment is in progress")]
     PaymentInProgress,
+    /// The customer has begun as many payments of one order as they may.
+    #[error("too many payments")]
+    TooManyPayments {
+        /// The limit.
+        payments_max: usize,
+    },
     /// The gateway does not let the order be paid.
     #[error("payment refused: {code}")]
     PaymentRefused {
@@ -359,6 +365,7 @@ impl Error {
             Self::AlertResolved => (409, "already_resolved"),
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
+            Self::TooManyPayments { .. } => (409, "too_many_payments"),
             Self::AlreadyDelivered => (409, "already_delivered"),
             Self::NoWebhook => (409, "no_webhook"),
             Self::PointsSpent => (409, "points_spent"),

@@ -67,6 +67,10 @@ impl Error {
             ),
             Self::PaymentRefused { .. } => {
                 fixed("支付平台拒绝了该笔支付。", "The gateway does not accept this payment.")
+            Self::TooManyPayments { payments_max } => (
+                format!("该订单已发起 {payments_max} 次支付，请完成其中一笔或重新下单。"),
+                format!("{payments_max} payments of this order have been begun; finish one, or place the order again."),
+            ),
             }
             Self::RefundGoesOn(state) => (
                 format!("退款状态为 {state}，无需人工处理。"),

@@ -29,11 +29,14 @@ const LAST_LOOK: TimeDelta = TimeDelta::minutes(1);
 /// How long after its end an attempt may be open before a human is told.
 const STUCK_AFTER: TimeDelta = TimeDelta::minutes(30);
 
+/// How many attempts there may be to pay one order. Each is asked about and closed at the gateway, in the time of all merchants.
+const ATTEMPTS_MAX: usize = 10;
+
 /// Begins an attempt to pay an order, or finds the one that is open.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::IllegalMove`] for an order that does not wait for a payment; [`Error::PaymentTimeOver`];
-/// [`Error::PaymentOpen`] when another attempt stands in the way: one in another channel, or one that is being closed.
+/// [`Error::TooManyPayments`] after [`ATTEMPTS_MAX`]; [`Error::PaymentOpen`] when another attempt stands in the way: one in another channel, or one that is being closed.
 pub fn begin(
     tx: &mut Tx<'_>,
     id: OrderId,
@@ -48,9 +51,15 @@ pub fn begin(
     }
     let expires_at = order.pay_by.map(|by| by - MARGIN).filter(|at| *at > now).ok_or(Error::PaymentTimeOver)?;
     let earlier = payments::lock(tx, id)?;
-    if let Some(open) = earlier.into_iter().find(|payment| payment.state.is_open()) {
-        let fits = open.state == PaymentState::Pending && open.channel == Some(channel);
-        return if fits { Ok(open) } else { Err(Error::PaymentOpen(open.id)) };
+    let open = earlier.iter().find(|payment| payment.state.is_open());
+    if let Some(open) = open.filter(|open| open.state == PaymentState::Pending && open.channel == Some(channel)) {
+        return Ok(open.clone());
+    }
+    if earlier.len() >= ATTEMPTS_MAX {
+        return Err(Error::TooManyPayments { payments_max: ATTEMPTS_MAX });
+    }
+    if let Some(open) = open {
+        return Err(Error::PaymentOpen(open.id));
     }
     let attempt = PaymentId(uuid_at(now));
     let payment = Payment {

@@ -144,6 +144,22 @@ async fn who_may_not_pay_is_told_why() {
     assert_eq!(app.count("gateway_notices"), 0);
 }
 
+/// Each attempt is asked about and closed at the gateway, so that one order has ten of them, whatever channels they are begun in.
+#[actix_web::test]
+async fn an_order_has_few_payments() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let order = id(&alice.place("k", &order(&[(1, 1)])).await.json());
+    let begin =
+        async |channel: &str| alice.post(&format!("/orders/{order}/payments"), &json!({ "channel": channel })).await;
+    for number in 0..10 {
+        assert_eq!(begin(["page", "qr"][number % 2]).await.status, StatusCode::OK);
+    }
+    assert_eq!(begin("page").await.refusal(), (409, "too_many_payments".to_owned()));
+    assert_eq!(begin("qr").await.status, StatusCode::OK, "the last one goes on");
+    assert_eq!(app.count("payments"), 10);
+}
+
 /// Whatever the gateway repeats, forges, delays or swaps: one order, paid once.
 #[actix_web::test]
 async fn a_payment_counts_once_whatever_the_gateway_does() {
