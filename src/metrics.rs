@@ -63,8 +63,15 @@ pub struct GatewayLabels {
 
 /// What is counted from the start, not from the first time on: a counter that appears with its first event has not grown, for
 /// Prometheus, and nobody is told of it.
-const PROBLEMS_FROM_ZERO: [&str; 6] =
-    ["internal", "unavailable", "outcome_unknown", "queue_full", "gateway_unavailable", "login_refused"];
+const PROBLEMS_FROM_ZERO: [&str; 7] = [
+    "internal",
+    "unavailable",
+    "outcome_unknown",
+    "queue_full",
+    "gateway_unavailable",
+    "login_unavailable",
+    "login_refused",
+];
 const RETRIES_FROM_ZERO: [&str; 5] = ["deadlock", "serialization", "lock_timeout", "connection_lost", "stale_plan"];
 
 /// The metrics, each under its field's name.

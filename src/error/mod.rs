@@ -79,6 +79,12 @@ pub enum Error {
     /// The login provider does not accept the code.
     #[error("login code refused")]
     LoginRefused,
+    /// The merchant has no mini-program that its customers could log in from.
+    #[error("the merchant has no mini-program")]
+    LoginNotOffered,
+    /// The login provider does not answer, or not so that it is understood.
+    #[error("login: {0}")]
+    LoginUnavailable(String),
     /// Login or password of a member of the staff is wrong, or the account is closed.
     #[error("staff login refused")]
     PasswordRefused,
@@ -224,7 +230,7 @@ pub enum Error {
     /// A request that HTTP itself refuses, by status.
     #[error("bad request, status {0}")]
     Http(u16),
-    /// Whom we depend on cannot be reached: the database, Redis, the login provider.
+    /// Whom we depend on cannot be reached: the database, Redis.
     #[error("unavailable: {0}")]
     Unavailable(String),
     /// As many orders wait as may. Nothing was done.
@@ -389,6 +395,7 @@ impl Error {
             Self::ExportTooLarge { .. } => (422, "export_too_large"),
             Self::BadSheet(_) => (422, "bad_sheet"),
             Self::EmptyCart => (422, "empty_cart"),
+            Self::LoginNotOffered => (422, "login_not_offered"),
             Self::PayMethodNotOffered(_) => (422, "pay_method_not_offered"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
@@ -398,6 +405,7 @@ impl Error {
             Self::TooManyStreams => (503, "too_many_streams"),
             Self::Unavailable(_) | Self::StockChanged | Self::LeaseLost => (503, "unavailable"),
             Self::GatewayUnavailable(_) => (503, "gateway_unavailable"),
+            Self::LoginUnavailable(_) => (503, "login_unavailable"),
             Self::OutcomeUnknown => (503, "outcome_unknown"),
             // Retried as often as allowed and still in somebody's way: come back later.
             Self::Database(error) if cause(error).is_some() => (503, "unavailable"),

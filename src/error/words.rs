@@ -32,6 +32,13 @@ impl Error {
             Self::Unauthenticated => fixed("请先登录。", "Log in first: send a valid bearer token."),
             Self::TokenExpired => fixed("登录已过期，请重新登录。", "The token has expired; log in again."),
             Self::LoginRefused => fixed("登录凭证无效。", "The login code is not valid."),
+            Self::LoginNotOffered => {
+                fixed("该商家没有可登录的小程序。", "This merchant has no mini-program to log in from.")
+            }
+            Self::LoginUnavailable(_) => fixed(
+                "登录服务暂时没有响应，请稍后重试。",
+                "The login provider does not answer at the moment; try again shortly.",
+            ),
             Self::PasswordRefused => fixed("账号或密码不正确。", "Login or password is wrong."),
             Self::Forbidden(permission) => {
                 (format!("当前角色无此权限：{permission}。"), format!("Your role does not permit it: {permission}."))

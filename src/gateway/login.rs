@@ -20,6 +20,8 @@ pub struct Subject {
 pub enum LoginError {
     /// The provider does not know the code, or it was used or has expired.
     Refused,
+    /// The merchant has no mini-program with the provider.
+    NotOffered,
     /// The provider does not answer.
     Unavailable(String),
 }

@@ -48,6 +48,8 @@ struct Session {
     responses(
         (status = 201, body = Session),
         (status = 401, body = ProblemView, content_type = PROBLEM, description = "`login_refused`"),
+        (status = 422, body = ProblemView, content_type = PROBLEM, description = "`login_not_offered`: the merchant has no mini-program"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`login_unavailable`: the provider does not answer; `unavailable`"),
         (status = 429, body = ProblemView, content_type = PROBLEM, description = "`too_many_requests`"),
     ),
 )]
@@ -65,7 +67,8 @@ pub(super) async fn log_in(
     let subject = blocking(&app, move |app| {
         app.login.subject(merchant.0, &code).map_err(|error| match error {
             LoginError::Refused => Error::LoginRefused,
-            LoginError::Unavailable(reason) => Error::Unavailable(reason),
+            LoginError::NotOffered => Error::LoginNotOffered,
+            LoginError::Unavailable(reason) => Error::LoginUnavailable(reason),
         })
     })
     .await?;

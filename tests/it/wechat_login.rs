@@ -52,11 +52,11 @@ async fn customers_log_in_by_wechat() {
     for (reply, status, code) in [
         (r#"{"errcode":40029,"errmsg":"invalid code"}"#, 401, "login_refused"),
         (r#"{"errcode":40163,"errmsg":"code been used"}"#, 401, "login_refused"),
-        (r#"{"errcode":-1,"errmsg":"system error"}"#, 503, "unavailable"),
-        (r#"{"errcode":45011,"errmsg":"quota"}"#, 503, "unavailable"),
-        (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, 503, "unavailable"),
-        ("{}", 503, "unavailable"),
-        ("<html>", 503, "unavailable"),
+        (r#"{"errcode":-1,"errmsg":"system error"}"#, 503, "login_unavailable"),
+        (r#"{"errcode":45011,"errmsg":"quota"}"#, 503, "login_unavailable"),
+        (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, 503, "login_unavailable"),
+        ("{}", 503, "login_unavailable"),
+        ("<html>", 503, "login_unavailable"),
     ] {
         let answer = log_in(1, "code", reply).await;
         assert_eq!(answer.refusal(), (status, code.into()), "{reply}: {}", answer.text);
@@ -64,7 +64,7 @@ async fn customers_log_in_by_wechat() {
     }
     assert_eq!(provider.received().len(), 7, "a code is good once: nothing is asked again");
     let answer = log_in(2, "code", somebody).await;
-    assert_eq!(answer.refusal(), (503, "unavailable".into()), "shop 2 has no mini-program");
+    assert_eq!(answer.refusal(), (422, "login_not_offered".into()), "shop 2 has no mini-program");
     assert_eq!(provider.received().len(), 0);
 }
 

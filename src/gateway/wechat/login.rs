@@ -67,7 +67,7 @@ impl App {
 impl Login for WechatLogin {
     fn subject(&self, merchant: MerchantId, code: &str) -> Result<Subject, LoginError> {
         let unavailable = |why: &str| LoginError::Unavailable(format!("WeChat's login: {why}"));
-        let app = self.0.get(&merchant).ok_or_else(|| unavailable("the merchant has no mini-program"))?;
+        let app = self.0.get(&merchant).ok_or(LoginError::NotOffered)?;
         let url = app.url(code).ok_or_else(|| unavailable("there is no URL"))?;
         let request = Request { method: Method::GET, url, headers: Vec::new(), body: Vec::new() };
         let response = app.client.send(request).map_err(|error| unavailable(&error.to_string()))?;
