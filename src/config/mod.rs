@@ -311,6 +311,10 @@ fn parse(default: &Value, text: &str) -> Option<Value> {
     match default {
         Value::Integer(_) => text.parse().ok().map(Value::Integer),
         Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+        }
         _ => Some(Value::String(text.to_owned())),
     }
 }

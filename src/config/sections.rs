@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use ipnet::IpNet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::Secret;
 
@@ -19,11 +21,22 @@ pub struct Http {
     pub shutdown_seconds: u64,
     pub silence_seconds: u64,
     pub connections_max: usize,
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
     pub customer_requests_per_second: u32,
     pub customer_requests_burst: u32,
     pub logins_per_minute: u32,
     pub staff_requests_per_second: u32,
     pub staff_logins_per_minute: u32,
+}
+
+/// Networks, or single addresses.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: String| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| D::Error::custom(format!("{text} is neither an address nor a network such as 10.0.0.0/8")))
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect()
 }
 
 /// `[data]`

@@ -1,13 +1,15 @@
 //! How often a customer, or a network address, may ask.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::web::Data;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::App;
@@ -29,6 +31,7 @@ pub struct RateLimits {
     /// Room for those whose passwords are hashed, or wait for their turn.
     hashing: Semaphore,
     turn: Mutex<()>,
+    trusted_proxies: Vec<IpNet>,
     clock: DefaultClock,
 }
 
@@ -50,8 +53,26 @@ impl RateLimits {
             logins: RateLimiter::keyed(Quota::per_minute(positive(config.logins_per_minute))),
             hashing: Semaphore::new(HASHING_MAX),
             turn: Mutex::default(),
+            trusted_proxies: config.trusted_proxies.clone(),
             clock: DefaultClock::default(),
         }
+    }
+
+    /// Who asks: the last address that no trusted proxy has, of those that the request has passed. What stands before it in X-Forwarded-For is
+    /// what it says of itself.
+    pub fn address(&self, req: &HttpRequest) -> Option<IpAddr> {
+        let mut address = req.peer_addr()?.ip().to_canonical();
+        let passed = req.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+        let mut passed: Vec<&str> = passed.flat_map(|value| value.split(',')).collect();
+        while self.trusted_proxies.iter().any(|network| network.contains(&address))
+            && let Some(before) = passed.pop().map(str::trim)
+        {
+            // Some proxies add the port.
+            let before = before.parse().or_else(|_| before.parse::<SocketAddr>().map(|socket| socket.ip()));
+            let Ok(before) = before else { break };
+            address = before.to_canonical();
+        }
+        Some(address)
     }
 
     /// Counts a request of a customer.
@@ -136,6 +157,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
     use uuid::Uuid;
 
     use super::*;
@@ -154,6 +176,36 @@ mod tests {
         assert!(log_in("2001:db8:1:2::1"), "a neighbour");
         assert!(log_in("192.0.2.1") && log_in("::ffff:192.0.2.1") && !log_in("192.0.2.1"));
         assert!(log_in("192.0.2.2"));
+    }
+
+    #[test]
+    fn proxies_that_are_trusted_say_who_asks() {
+        let limits = limits(&[("ROWLOCK_HTTP_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")]);
+        let asks = |peer: &str, forwarded: &[&str]| {
+            let request = TestRequest::default().peer_addr((peer.parse::<IpAddr>().expect("an address"), 1).into());
+            let request =
+                forwarded.iter().fold(request, |request, hops| request.append_header(("x-forwarded-for", *hops)));
+            limits.address(&request.to_http_request()).map(|address| address.to_string())
+        };
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("192.0.2.1", &[], "192.0.2.1"),
+            ("192.0.2.1", &["192.0.2.9"], "192.0.2.1"),
+            ("127.0.0.1", &[], "127.0.0.1"),
+            ("127.0.0.1", &["192.0.2.9"], "192.0.2.9"),
+            ("::ffff:127.0.0.1", &["192.0.2.9"], "192.0.2.9"),
+            ("127.0.0.1", &["192.0.2.9, 10.1.2.3"], "192.0.2.9"),
+            ("127.0.0.1", &["192.0.2.9", "10.1.2.3"], "192.0.2.9"),
+            ("127.0.0.1", &["192.0.2.8, 192.0.2.9"], "192.0.2.9"),
+            ("127.0.0.1", &["192.0.2.8, 127.0.0.1, 192.0.2.9, 10.0.0.1"], "192.0.2.9"),
+            ("127.0.0.1", &["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
+            ("127.0.0.1", &["192.0.2.9:4711"], "192.0.2.9"),
+            ("127.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("127.0.0.1", &["192.0.2.9, unknown"], "127.0.0.1"),
+            ("127.0.0.1", &[""], "127.0.0.1"),
+        ];
+        for (peer, forwarded, expected) in cases {
+            assert_eq!(asks(peer, forwarded).as_deref(), Some(*expected), "{peer} {forwarded:?}");
+        }
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub(super) async fn log_in(
     merchant: Merchant,
     body: Body<LogIn>,
 ) -> Result<HttpResponse, Error> {
-    if let Some(peer) = req.peer_addr() {
-        app.limits.login(peer.ip())?;
+    if let Some(address) = app.limits.address(&req) {
+        app.limits.login(address)?;
     }
     let code = line("code", &body.0.code, 200)?;
     let subject = blocking(&app, move |app| {

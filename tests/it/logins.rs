@@ -136,6 +136,26 @@ async fn an_address_has_a_budget_of_logins_whatever_the_names() {
 }
 
 /// Hashing a password takes its time and memory: of many at once, most are told to come back, and none is let in for it.
+/// Behind a proxy that is trusted, each has a budget of their own, whatever they say of themselves.
+#[actix_web::test]
+async fn behind_a_proxy_each_has_a_budget_of_their_own() {
+    let log_in = async |app: &TestApp, forwarded: &str| {
+        let request = app.request(Method::POST, "/v1/admin/merchants/1/sessions").header("x-forwarded-for", forwarded);
+        Answer::of(request.json(&json!({ "login": "owner", "password": "wrong" }))).await.status.as_u16()
+    };
+    let limit = ("ROWLOCK_HTTP_STAFF_LOGINS_PER_MINUTE", "2");
+    let variables = vec![limit, ("ROWLOCK_HTTP_TRUSTED_PROXIES", "127.0.0.1")];
+    let app = TestApp::with(Setup { variables, ..Setup::default() });
+    for (forwarded, status) in
+        [("192.0.2.1", 401), ("192.0.2.7, 192.0.2.1", 401), ("192.0.2.8, 192.0.2.1", 429), ("192.0.2.2", 401)]
+    {
+        assert_eq!(log_in(&app, forwarded).await, status, "{forwarded}");
+    }
+    let app = TestApp::with(Setup { variables: vec![limit], ..Setup::default() });
+    let statuses = [log_in(&app, "192.0.2.1").await, log_in(&app, "192.0.2.2").await, log_in(&app, "192.0.2.3").await];
+    assert_eq!(statuses, [401, 401, 429], "from anybody else the header counts for nothing");
+}
+
 #[actix_web::test]
 async fn many_logins_at_once_are_not_all_hashed() {
     let app = TestApp::start();

@@ -2,8 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use std::net::IpAddr;
-
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post, put};
 use chrono::{DateTime, Utc};
@@ -82,11 +80,12 @@ pub(in crate::http) async fn log_in(
     merchant: Merchant,
     body: Body<StaffLogIn>,
 ) -> Result<HttpResponse, Error> {
-    if let Some(peer) = req.peer_addr() {
-        app.limits.login(peer.ip())?;
+    let address = app.limits.address(&req);
+    if let Some(address) = address {
+        app.limits.login(address)?;
     }
     let login = line("login", &body.0.login, 50)?;
-    app.limits.staff_login(merchant.0, &login, address(&req))?;
+    app.limits.staff_login(merchant.0, &login, address)?;
     let password = password("password", body.0.password, 1..=200)?;
     let member = blocking(&app, move |app| {
         app.limits.hashing(|| service::staff::log_in(&app.store, merchant.0, &login, &password))
@@ -187,7 +186,7 @@ pub(in crate::http) async fn change_password(
     let old = password("old", old, 1..=200)?;
     let new = password("new", new, service::staff::PASSWORD_CHARS)?;
     // Whoever has got hold of a token may not try passwords with it.
-    app.limits.staff_login(who.merchant, &who.login, address(&req))?;
+    app.limits.staff_login(who.merchant, &who.login, app.limits.address(&req))?;
     let (now, merchant, id, login) = (app.clock.now(), who.merchant, who.id, who.login.clone());
     let (checked, hash) = blocking(&app, {
         let login = login.clone();
@@ -213,8 +212,4 @@ pub(super) fn password(field: &'static str, typed: String, chars: RangeInclusive
     }
     let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
     Err(Error::InvalidField { field, reason })
-}
-
-fn address(req: &HttpRequest) -> Option<IpAddr> {
-    req.peer_addr().map(|peer| peer.ip())
 }
