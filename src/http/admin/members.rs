@@ -140,7 +140,7 @@ pub(in crate::http) async fn add_member(
     let (login, name) = (line("login", &body.0.login, 50)?, line("name", &body.0.name, 50)?);
     let role: Role = named("role", &body.0.role, ROLES)?;
     let password = password("password", body.0.password, PASSWORD_CHARS)?;
-    let hash = blocking(&app, move |_| service::staff::hash(&password)).await?;
+    let hash = blocking(&app, move |app| app.limits.hashing(|| service::staff::hash(&password))).await?;
     let now = app.clock.now();
     let detail = json!({ "login": login, "name": name, "role": role.name() });
     let action = Action { name: "add_staff", subject: format!("staff {login}"), detail };
@@ -193,7 +193,7 @@ pub(in crate::http) async fn change_member(
     let role: Option<Role> = body.role.map(|role| named("role", &role, ROLES)).transpose()?;
     let new = body.password.map(|new| password("password", new, PASSWORD_CHARS)).transpose()?;
     let password_hash = match new {
-        Some(new) => Some(blocking(&app, move |_| service::staff::hash(&new)).await?),
+        Some(new) => Some(blocking(&app, move |app| app.limits.hashing(|| service::staff::hash(&new))).await?),
         None => None,
     };
     let now = app.clock.now();
