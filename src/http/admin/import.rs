@@ -161,11 +161,14 @@ fn counts(outcome: &Outcome) -> (usize, usize) {
     (added, outcome.rows.len() - added)
 }
 
-/// What the trail tells of an import: each cell that changed, by its goods.
+/// How many rows of an import the trail tells of. A file may have ten thousand, and a page of the trail a hundred files.
+const ROWS_TOLD_MAX: usize = 100;
+
+/// What the trail tells of an import: how much changed, and each cell that did, by its goods.
 fn told(outcome: &Outcome) -> Value {
     let (added, changed) = counts(outcome);
     let row = |row: &ChangedRow| json!({ "goods_id": row.goods_id, "name": row.name.zh, "changes": row.changes });
-    json!({ "added": added, "changed": changed, "rows": outcome.rows.iter().map(row).collect::<Vec<_>>() })
+    json!({ "added": added, "changed": changed, "rows": outcome.rows.iter().take(ROWS_TOLD_MAX).map(row).collect::<Vec<_>>() })
 }
 
 /// Brings a menu back from a spreadsheet: first with `dry_run=true`, to see what would happen, then with the `digest` of that.

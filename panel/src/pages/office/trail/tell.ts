@@ -98,7 +98,7 @@ function told(action: string, field: string, value: unknown): string {
     case 'webhook':
       return value === 'off' ? t('office.trail.values.webhookOff') : t('office.trail.values.webhookSet');
     case 'query':
-      return value === '' ? t('office.trail.values.allOrders') : decodeURIComponent(String(value).replaceAll('+', ' '));
+      return value === '' ? t('office.trail.values.allOrders') : asked(String(value));
     case 'hours':
       return (value as string[]).join(' – ');
     case 'category_id':
@@ -120,6 +120,11 @@ function told(action: string, field: string, value: unknown): string {
     default:
       return isText(value) ? said(value) : typeof value === 'object' ? JSON.stringify(value) : String(value);
   }
+}
+
+/** A query string as it reads: unlike decodeURIComponent, it takes whatever was sent. */
+function asked(query: string): string {
+  return [...new URLSearchParams(query)].map(([name, value]) => `${name}=${value}`).join('&');
 }
 
 /** What an import did to some goods. */
