@@ -192,7 +192,7 @@ impl Engine {
         group: &[&Placement],
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Outcome, Error>>, Error> {
-        self.shared.place_group(&mut OwnConnection::default(), merchant, group, now)
+        self.shared.place_group(&mut OwnConnection::default(), merchant, group, Instant::now(), now)
     }
 
     /// Takes no more orders, places those that wait, and ends the lanes.
@@ -293,8 +293,10 @@ impl Shared {
             self.metrics.queue_wait_seconds.observe(job.arrived.elapsed().as_secs_f64());
         }
         let placements: Vec<&Placement> = jobs.iter().map(|job| &job.placement).collect();
+        let first_arrived = jobs.iter().map(|job| job.arrived).min().unwrap_or_else(Instant::now);
         let now = self.clock.now();
-        let placed = catch_unwind(AssertUnwindSafe(|| self.place_group(own, group.merchant, &placements, now)));
+        let placed =
+            catch_unwind(AssertUnwindSafe(|| self.place_group(own, group.merchant, &placements, first_arrived, now)));
         let placed = placed.unwrap_or_else(|_| {
             log::error!(merchant_id:% = group.merchant, orders = jobs.len(); "A group panicked");
             self.metrics.lane_panics.inc();
@@ -328,6 +330,7 @@ impl Shared {
         own: &mut OwnConnection,
         merchant: MerchantId,
         group: &[&Placement],
+        first_arrived: Instant,
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Outcome, Error>>, Error> {
         if group.is_empty() {
@@ -342,8 +345,8 @@ impl Shared {
         let begin = if group.len() == 1 { Begin::Plain } else { Begin::WithSavepoint };
         let mut keys = if self.expects_repeats.load(Ordering::Relaxed) { Keys::LookedUp } else { Keys::Presumed };
         let (committed, written) = self.store.write_on(own, merchant, begin, |tx| {
-            // Whoever asked has been answered by now, and may have asked another instance and been refused there.
-            if begun.elapsed() >= self.answer_timeout {
+            // Whoever asked first has been answered by now, and may have asked another instance and been refused there.
+            if first_arrived.elapsed() >= self.answer_timeout {
                 return Err(Error::OutcomeUnknown);
             }
             let placed = commit::place_group(tx, group, now, self.locking, keys, &reach);
