@@ -251,7 +251,9 @@ fn serve(config: Config, mut stop: Stop) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure(format!("cannot listen on {}:{}: {error}", address.0, address.1)))?;
     let database = Database::own(&config).map_err(Failure::of)?;
     stop.check()?;
-    let is_for_real = database.cluster.is_none() || !config.http.bind.is_loopback();
+    // A name that the world knows it by: there is a proxy in front.
+    let is_reached = !config.http.bind.is_loopback() || !config.gateways.public_url.is_empty();
+    let is_for_real = database.cluster.is_none() || is_reached;
     if config.login.provider == LoginProvider::Sandbox && is_for_real {
         log::warn!("login.provider is the sandbox: whoever reaches this service can be any customer");
     }
@@ -310,6 +312,7 @@ async fn end_threads(app: &Data<App>) {
         app.engine.stop();
         app.events.stop();
         app.jobs.stop();
+        app.webhooks.stop();
         let _ = sender.send(());
     });
     // An error is a panic, which has been told.
@@ -349,7 +352,8 @@ fn tell_of_demo(app: &App, port: u16) {
     );
 }
 
-/// Brings the database up to date; the private one also gets its demo restaurant.
+/// Brings the database up to date; the private one also gets its demo restaurant, whose passwords everybody knows: not where customers
+/// are real.
 fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
     let is_private = database.cluster.is_some();
     let mut conn = store::connect(&database.url).map_err(unreachable_database)?;
@@ -359,7 +363,8 @@ fn prepare(config: &Config, database: &Database) -> Result<(), Failure> {
         }
     }
     require_migrated(&mut conn)?;
-    if is_private && !merchants::any(&mut conn).map_err(Failure::of)? {
+    let is_demo = is_private && config.login.provider == LoginProvider::Sandbox;
+    if is_demo && !merchants::any(&mut conn).map_err(Failure::of)? {
         let id = add_merchant(config, &database.url, |store, now| service::demo::seed_restaurant(store, true, now))?;
         log::info!("Added the demo restaurant: merchant {id}");
     }

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ const MARGIN: TimeDelta = TimeDelta::seconds(30);
 /// Delivers to webhooks: on a thread of its own, because others are slow to answer, until the value is dropped.
 pub struct Webhooks {
     deliveries: Arc<Deliveries>,
-    thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+    thread: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Webhooks {
@@ -70,7 +70,7 @@ impl Webhooks {
             let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(run);
             (stop, thread.expect("the system gives a thread for webhooks"))
         });
-        Self { deliveries, thread }
+        Self { deliveries, thread: Mutex::new(thread) }
     }
 
     /// Publishes for merchants with a webhook, and makes the deliveries that are due: one round, of some merchants side by side, and of
@@ -82,18 +82,23 @@ impl Webhooks {
     pub fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
         self.deliveries.deliver_due(now)
     }
-}
 
-impl Drop for Webhooks {
-    fn drop(&mut self) {
-        if let Some((stop, thread)) = self.thread.take() {
-            // What is being sent is waited for, so that it need not be sent again.
+    /// Ends the thread. What is being sent is waited for, so that it need not be sent again.
+    pub fn stop(&self) {
+        let thread = self.thread.lock().expect("nobody panics while holding the thread").take();
+        if let Some((stop, thread)) = thread {
             self.deliveries.is_stopping.store(true, Ordering::Relaxed);
             drop(stop);
             if thread.join().is_err() {
                 log::error!("The thread of the webhooks had panicked");
             }
         }
+    }
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
