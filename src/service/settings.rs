@@ -51,6 +51,7 @@ pub fn change(
     let (webhook_url, new_secret) = match webhook {
         Webhook::Stay => (before, None),
         Webhook::Off => {
+            events::lock_counter(tx)?;
             webhooks::park_pending(tx)?;
             (None, None)
         }
@@ -58,6 +59,8 @@ pub fn change(
         Webhook::To(url) => {
             // Before the address stands there, so that no deliveries come of it.
             published = events::publish_all(tx, now)?;
+            // Of one that an earlier version took away, which parked nothing.
+            webhooks::park_pending(tx)?;
             (Some(url.clone()), Some(secret()?))
         }
     };

@@ -62,8 +62,8 @@ pub fn has_unpublished(conn: &mut Conn, merchant: MerchantId) -> QueryResult<boo
     diesel::select(exists(outbox::table.filter(outbox::merchant_id.eq(merchant.0)))).get_result(conn)
 }
 
-/// Locks the merchant's counter, and returns the last number given.
-pub(super) fn lock_counter(tx: &mut Tx<'_>) -> QueryResult<i64> {
+/// Locks the merchant's counter, and returns the last number given. Nobody publishes for this merchant until the transaction ends.
+pub fn lock_counter(tx: &mut Tx<'_>) -> QueryResult<i64> {
     tx.enter(LockRank::EventNo);
     let counter = event_counters::table.find(tx.merchant.0).select(event_counters::last_seq).for_update();
     if let Some(last) = counter.first(tx.conn).optional()? {
@@ -87,7 +87,7 @@ pub fn publish(tx: &mut Tx<'_>, limit: i64, now: DateTime<Utc>) -> QueryResult<u
     Ok(count)
 }
 
-/// As [`publish`], of all that the outbox holds, in a transaction that has more to do. Nobody publishes for this merchant until it ends.
+/// As [`publish`], of all that the outbox holds, in a transaction that has more to do.
 pub fn publish_all(tx: &mut Tx<'_>, now: DateTime<Utc>) -> QueryResult<usize> {
     const LIMIT: usize = 500;
     let (mut last, mut published) = (lock_counter(tx)?, 0);

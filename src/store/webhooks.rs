@@ -8,7 +8,7 @@ use diesel::dsl::min;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
 
-use super::events::{Event, find, lock_counter};
+use super::events::{Event, find};
 use super::schema::{events, merchants, webhook_deliveries};
 use super::{Conn, LockRank, QueryResult, Tx};
 use crate::config::Secret;
@@ -179,11 +179,12 @@ pub fn retry(tx: &mut Tx<'_>, seq: i64, now: DateTime<Utc>) -> QueryResult<Optio
     Ok(Some(true))
 }
 
-/// Parks what is pending, in the transaction that takes the webhook away: there is nowhere to deliver it to.
+/// Parks what is pending of a webhook that is taken away, or that was: there is nowhere to deliver it to. The counter must be locked: who
+/// publishes has committed by now, and what they queued is seen here, or waits and then sees that there is no webhook.
 pub fn park_pending(tx: &mut Tx<'_>) -> QueryResult<usize> {
-    // Who publishes has committed by now, and what they queued is seen here, or waits and then sees that there is no webhook.
-    lock_counter(tx)?;
     tx.enter(LockRank::Delivery);
+    // Of one that was dead for a week there may be hundreds of thousands, and a time-out would be the same the next time.
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(tx.conn)?;
     diesel::update(webhook_deliveries::table.filter(webhook_deliveries::merchant_id.eq(tx.merchant.0)))
         .filter(webhook_deliveries::state.eq("pending"))
         .set((

@@ -16,9 +16,9 @@ use crate::domain::placement::Hours;
 use crate::error::Error;
 use crate::http::extract::{Body, named, nullable, number, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
-use crate::http::read;
 use crate::http::staff::{Action, EditSettings, Staff, act};
 use crate::http::view::{NameFields, Text, amount, names, optional_amount};
+use crate::http::{blocking, read};
 use crate::service;
 use crate::service::settings::{Changed, Webhook};
 use crate::store::merchants::{self, Merchant};
@@ -354,6 +354,11 @@ pub(in crate::http) async fn change_settings(
 ) -> Result<HttpResponse, Error> {
     let ((change, webhook), now) = (body.0.checked()?, app.clock.now());
     let detail = change.detail(&webhook);
+    if let Webhook::To(_) = webhook {
+        // Or a week of them would be published while nobody else can change the settings.
+        let merchant = who.merchant;
+        blocking(&app, move |app| app.events.current(merchant)).await?;
+    }
     let action = Action { name: "change_settings", subject: "settings".to_owned(), detail };
     let changed = act(&app, &who, action, now, move |tx| {
         service::settings::change(tx, |merchant| change.apply(merchant), &webhook, now)
