@@ -102,15 +102,15 @@ pub enum Error {
     /// The merchant does not let customers cancel orders that wait to be accepted.
     #[error("customers may not cancel orders that wait to be accepted")]
     CancelNotAllowed,
+    /// The customer has spent points that the order brought, so they cannot call it off themselves.
+    #[error("points that the order brought are spent")]
+    PointsSpent,
     /// The cash for an order has not been taken in.
     #[error("cash not collected")]
     CashNotCollected,
     /// There is no cash to be taken in for an order.
     #[error("no cash to collect")]
     NothingToCollect,
-    /// The customer has spent points that the order brought, so they cannot call it off themselves.
-    #[error("points that the order brought are spent")]
-    PointsSpent,
     /// The customer asked a moment ago.
     #[error("nudged a moment ago")]
     NudgedAlready {
@@ -123,18 +123,18 @@ pub enum Error {
     /// The time to pay an order is over.
     #[error("the time to pay is over")]
     PaymentTimeOver,
-    /// An attempt to pay is open at its gateway, which must be asked first.
-    #[error("payment {0} is open")]
-    PaymentOpen(PaymentId),
-    /// The customer may be paying at this moment, so nothing else can be done with the order.
-    #[error("a payment is in progress")]
-    PaymentInProgress,
     /// The customer has begun as many payments of one order as they may.
     #[error("too many payments")]
     TooManyPayments {
         /// The limit.
         payments_max: usize,
     },
+    /// An attempt to pay is open at its gateway, which must be asked first.
+    #[error("payment {0} is open")]
+    PaymentOpen(PaymentId),
+    /// The customer may be paying at this moment, so nothing else can be done with the order.
+    #[error("a payment is in progress")]
+    PaymentInProgress,
     /// The gateway does not let the order be paid.
     #[error("payment refused: {code}")]
     PaymentRefused {
@@ -361,9 +361,11 @@ impl Error {
             Self::CartFull { .. } => (409, "cart_full"),
             Self::IllegalMove { .. } => (409, "illegal_move"),
             Self::CancelNotAllowed => (409, "cancel_not_allowed"),
+            Self::PointsSpent => (409, "points_spent"),
             Self::CashNotCollected => (409, "cash_not_collected"),
             Self::NothingToCollect => (409, "nothing_to_collect"),
             Self::PaymentTimeOver => (409, "payment_time_over"),
+            Self::TooManyPayments { .. } => (409, "too_many_payments"),
             Self::PaymentOpen(_) => (409, "payment_open"),
             Self::PaymentInProgress => (409, "payment_in_progress"),
             Self::PaymentRefused { .. } => (409, "payment_refused"),
@@ -371,10 +373,8 @@ impl Error {
             Self::AlertResolved => (409, "already_resolved"),
             Self::RefundTooLarge { .. } => (409, "refund_too_large"),
             Self::BalanceTooLow { .. } => (409, "balance_too_low"),
-            Self::TooManyPayments { .. } => (409, "too_many_payments"),
             Self::AlreadyDelivered => (409, "already_delivered"),
             Self::NoWebhook => (409, "no_webhook"),
-            Self::PointsSpent => (409, "points_spent"),
             Self::StockTooLow { .. } => (409, "stock_too_low"),
             Self::NotEmpty => (409, "not_empty"),
             Self::MenuChanged => (409, "menu_changed"),

@@ -51,6 +51,10 @@ impl Error {
                 "商家不支持自助取消等待接单的订单，请联系商家。",
                 "This merchant does not let customers cancel orders that wait to be accepted; please call.",
             ),
+            Self::PointsSpent => fixed(
+                "该订单赠送的积分等已经用掉，不能自助取消，请联系商家。",
+                "You have spent points that this order brought, so you cannot cancel it yourself; please call.",
+            ),
             Self::CashNotCollected => fixed("请先收款，再完成订单。", "Collect the cash before completing the order."),
             Self::NothingToCollect => fixed("该订单无需收取现金。", "There is no cash to collect for this order."),
             Self::NudgedAlready { .. } => {
@@ -58,15 +62,15 @@ impl Error {
             }
             Self::PayMethodNotOffered(method) => (
                 format!("商家不支持该支付方式：{method}。"),
-            Self::PointsSpent => fixed(
-                "该订单赠送的积分等已经用掉，不能自助取消，请联系商家。",
-                "You have spent points that this order brought, so you cannot cancel it yourself; please call.",
-            ),
                 format!("This merchant does not take payments by {method}."),
             ),
             Self::PaymentTimeOver => {
                 fixed("支付时间已过，请重新下单。", "The time to pay is over; place the order again.")
             }
+            Self::TooManyPayments { payments_max } => (
+                format!("该订单已发起 {payments_max} 次支付，请完成其中一笔或重新下单。"),
+                format!("{payments_max} payments of this order have been begun; finish one, or place the order again."),
+            ),
             Self::PaymentOpen(_) => fixed("订单有未完成的支付。", "A payment of the order is open."),
             Self::PaymentInProgress => fixed(
                 "顾客可能正在支付，请稍后重试。",
@@ -74,10 +78,6 @@ impl Error {
             ),
             Self::PaymentRefused { .. } => {
                 fixed("支付平台拒绝了该笔支付。", "The gateway does not accept this payment.")
-            Self::TooManyPayments { payments_max } => (
-                format!("该订单已发起 {payments_max} 次支付，请完成其中一笔或重新下单。"),
-                format!("{payments_max} payments of this order have been begun; finish one, or place the order again."),
-            ),
             }
             Self::RefundGoesOn(state) => (
                 format!("退款状态为 {state}，无需人工处理。"),
