@@ -79,6 +79,13 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_ends_on_the_wall_whatever_second_it_begins_at() {
+        let starts_at = NaiveTime::from_hms_opt(4, 20, 30).expect("a time of day");
+        let hours = BusinessDays { time_zone: Tz::UTC, starts_at }.hours("2026-11-21".parse().expect("a date"));
+        assert_eq!(hours[1], ("2026-11-21T05:00:00Z".parse().expect("a moment"), 5));
+    }
+
+    #[test]
     fn the_hours_of_a_day_are_those_on_the_wall() {
         let whole = |hours: std::ops::Range<u32>| hours.map(|hour| (hour % 24, 60)).collect::<Vec<_>>();
         assert_eq!(hours(Tz::Asia__Shanghai, (4, 0), "2026-11-21"), whole(4..28));

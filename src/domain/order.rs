@@ -218,6 +218,7 @@ mod tests {
             assert_eq!(method.name().parse(), Ok(*method));
         }
         assert_eq!("paid".parse::<OrderState>(), Err(UnknownName("paid".to_owned())));
+        assert_eq!(UnknownName("paid".to_owned()).to_string(), "unknown name \"paid\"");
     }
 
     /// An order of lines (fen a unit, units), with freight and what points take off, both in fen.

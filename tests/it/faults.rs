@@ -294,6 +294,29 @@ async fn points_are_spent_order_by_order() {
     assert_eq!((app.stock(1), app.metric(FALLBACKS)), (98, 1.0));
 }
 
+/// A deadlock while orders are written one by one is nobody's refusal: all of them are tried again.
+#[actix_web::test]
+async fn what_passes_is_tried_again_order_by_order() {
+    let app = TestApp::start();
+    let alice = app.customer_id("alice").await;
+    app.execute(REFUSALS[0].0);
+    app.execute(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.remark = 'unlucky' AND nextval('tries') = 1 THEN
+                 RAISE EXCEPTION 'once' USING ERRCODE = 'deadlock_detected';
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER fail_once BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION fail_once()",
+    );
+    let with = |remark: &str| Placement { remark: remark.into(), ..placement(alice, remark, &[(1, 1)]) };
+    let group = [with("poison"), with("unlucky"), with("lucky")];
+    let placed = app.app.engine.place_group(MerchantId(1), &group.iter().collect::<Vec<_>>(), noon()).unwrap();
+    assert!(matches!(&placed[..], [Err(_), Ok(Outcome::Placed(_)), Ok(Outcome::Placed(_))]), "{placed:?}");
+    assert_eq!((app.stock(1), app.metric(FALLBACKS)), (98, 1.0));
+}
+
 /// What cannot be undone ends the transaction: its commit would be a rollback that does not say so, of all that is answered "placed".
 #[actix_web::test]
 async fn a_savepoint_that_is_gone_is_told() {
