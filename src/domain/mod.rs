@@ -25,5 +25,5 @@ pub use ids::{
     AccountId, AddressId, AlertId, CartId, CustomerId, GoodsId, MerchantId, OrderId, PaymentId, RefundId, StaffId,
 };
 pub use local::{Language, LocalText};
-pub use names::UnknownName;
+pub use names::{Named, UnknownName};
 pub use refusal::{Refusal, Short};

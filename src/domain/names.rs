@@ -14,6 +14,15 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
+/// An enum that [`names!`] gave its names.
+pub trait Named: Copy + 'static {
+    /// Every value, in the order of declaration.
+    const ALL: &'static [Self];
+
+    /// The name it is stored and shown under.
+    fn name(self) -> &'static str;
+}
+
 /// Gives an enum the names it has in columns, in JSON and in the API: one list for both directions.
 macro_rules! names {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
@@ -26,6 +35,14 @@ macro_rules! names {
                 match self {
                     $(Self::$variant => $name),+
                 }
+            }
+        }
+
+        impl $crate::domain::Named for $type {
+            const ALL: &'static [Self] = Self::ALL;
+
+            fn name(self) -> &'static str {
+                self.name()
             }
         }
 

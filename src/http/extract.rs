@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::auth::Audience;
 use crate::App;
 use crate::domain::placement::{IdempotencyKey, RequestHash};
-use crate::domain::{CustomerId, MerchantId, typed};
+use crate::domain::{CustomerId, MerchantId, Named, typed};
 use crate::error::Error;
 
 /// The merchant in the path: `/v1/merchants/{m}/…`. Whether it exists is for the database to say.
@@ -307,6 +307,13 @@ where
     }
     let reason = format!("it must be from {} to {}", bounds.start(), bounds.end());
     Err(Error::InvalidField { field, reason })
+}
+
+/// The one of `values` that has this name.
+pub(super) fn one_of<T: Named>(field: &'static str, name: &str, values: &[T]) -> Result<T, Error> {
+    let names = || values.iter().map(|value| value.name()).collect::<Vec<_>>().join(", ");
+    let found = values.iter().copied().find(|value| value.name() == name);
+    found.ok_or_else(|| Error::InvalidField { field, reason: format!("it must be one of {}", names()) })
 }
 
 /// One of the names a thing is known by.

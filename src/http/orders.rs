@@ -15,8 +15,8 @@ use super::cart::owner;
 use super::extract::{Body, Customer, Key, OrderPath, line, request_hash, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
-use super::view::{EventView, OrderView, ReasonFields, optional_amount, pay_method};
-use super::{blocking, read, write};
+use super::view::{EventView, OrderView, ReasonFields, name_of, optional_amount};
+use super::{blocking, page, read, write};
 use crate::App;
 use crate::clock::uuid_at;
 use crate::config;
@@ -39,7 +39,7 @@ use crate::store::{moves, orders};
 struct PlaceOrder {
     lines: Lines,
     fulfilment: FulfilmentRequest,
-    #[schema(schema_with = pay_method)]
+    #[schema(schema_with = name_of::<PayMethod>)]
     pay_method: PayMethod,
     /// Points to spend, where the merchant takes any.
     #[serde(default, skip_serializing_if = "is_zero")]

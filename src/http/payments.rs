@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 use uuid::Uuid;
 
-use super::extract::{Body, Customer, OrderPath, RawBody, merchant_of, named};
+use super::extract::{Body, Customer, OrderPath, RawBody, merchant_of, one_of};
 use super::observe::{AboutOrder, InTheirForm};
 use super::problem::{PROBLEM, ProblemView};
-use super::view::{amount, names};
+use super::view::{amount, name_of, names};
 use super::{blocking, read};
 use crate::App;
 use crate::domain::money::Money;
@@ -28,14 +28,6 @@ use crate::store::payments::Payment;
 use crate::store::refunds::Refund;
 use crate::store::{orders, payments, refunds};
 
-fn payment_state() -> Object {
-    names(PaymentState::ALL.iter().map(|state| state.name()).collect())
-}
-
-fn refund_state() -> Object {
-    names(RefundState::ALL.iter().map(|state| state.name()).collect())
-}
-
 /// An attempt to pay an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Payment)]
@@ -43,7 +35,7 @@ pub(super) struct PaymentView {
     id: Uuid,
     gateway: &'static str,
     /// `closed` may still become `paid_late`: then the money goes back by itself, as it does with `paid_duplicate` and `paid_mismatch`.
-    #[schema(schema_with = payment_state)]
+    #[schema(schema_with = name_of::<PaymentState>)]
     state: &'static str,
     /// Where the customer pays; null for cash, and for money that came without being asked for.
     channel: Option<&'static str>,
@@ -82,7 +74,7 @@ pub(super) struct RefundView {
     payment_id: Uuid,
     /// `due` and `submitted` go on by themselves; `failed` and `abnormal` wait for a human. So does what is `submitted`, once an alert says
     /// that it is stuck.
-    #[schema(schema_with = refund_state)]
+    #[schema(schema_with = name_of::<RefundState>)]
     state: &'static str,
     #[schema(schema_with = amount)]
     amount: Money,
@@ -202,8 +194,7 @@ pub(super) async fn start_payment(
 ) -> Result<HttpResponse, Error> {
     let id = OrderId(path.id);
     req.extensions_mut().insert(AboutOrder(id));
-    let channel =
-        body.0.channel.map(|channel| named("channel", &channel, "mini_program, page, wap, qr")).transpose()?;
+    let channel = body.0.channel.map(|channel| one_of("channel", &channel, Channel::ALL)).transpose()?;
     let started = blocking(&app, move |app| app.till.pay(who.merchant, who.id, id, channel)).await?;
     let Started { payment, checkout } = started;
     Ok(HttpResponse::Ok().json(StartedView { payment: payment.into(), checkout: checkout.map(CheckoutView::from) }))

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::extract::{Customer, named};
-use super::view::names;
+use super::extract::{Customer, one_of};
+use super::view::name_of;
 use super::{page, read};
 use crate::App;
 use crate::domain::ledger::AccountKind;
@@ -59,15 +59,11 @@ struct PointsPage {
     next_cursor: Option<String>,
 }
 
-fn kind() -> utoipa::openapi::Object {
-    names(AccountKind::ALL.iter().map(|kind| kind.name()).collect())
-}
-
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct PointsQuery {
     /// Of which account to list the entries; points when absent.
-    #[param(schema_with = kind)]
+    #[param(schema_with = name_of::<AccountKind>)]
     kind: Option<String>,
     /// Entries in a page; 20 when absent.
     #[param(minimum = 1, maximum = 100)]
@@ -88,7 +84,7 @@ struct PointsQuery {
 #[get("/v1/merchants/{m}/points")]
 pub(super) async fn points(app: Data<App>, who: Customer, query: Query<PointsQuery>) -> Result<HttpResponse, Error> {
     let limit = page::limit(query.limit)?;
-    let kind = query.kind.as_ref().map(|kind| named("kind", kind, "points, votes, tips")).transpose()?;
+    let kind = query.kind.as_ref().map(|kind| one_of("kind", kind, AccountKind::ALL)).transpose()?;
     let kind = kind.unwrap_or(AccountKind::Points);
     let before = query.cursor.as_deref().map(page::from_cursor).transpose()?;
     let (accounts, mut entries) = read(&app, who.merchant, move |conn| {

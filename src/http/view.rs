@@ -7,11 +7,11 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use super::extract::{line, text};
-use crate::domain::LocalText;
 use crate::domain::money::Money;
 use crate::domain::moves::{Move, Reason, Why};
 use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
 use crate::domain::typed::NAME_CHARS_MAX;
+use crate::domain::{LocalText, Named};
 use crate::error::Error;
 use crate::store::moves::EventRow;
 
@@ -57,13 +57,9 @@ pub(super) fn names(names: Vec<&'static str>) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
 }
 
-fn order_state() -> Object {
-    names(OrderState::ALL.iter().map(|state| state.name()).collect())
-}
-
-/// The schema of a pay method.
-pub(super) fn pay_method() -> Object {
-    names(PayMethod::ALL.iter().map(|method| method.name()).collect())
+/// The schema of an enum's names.
+pub(super) fn name_of<T: Named>() -> Object {
+    names(T::ALL.iter().map(|value| value.name()).collect())
 }
 
 /// The schema of an amount.
@@ -205,10 +201,10 @@ impl From<OrderLine> for LineView {
 #[schema(as = Order)]
 pub(super) struct OrderView {
     id: Uuid,
-    #[schema(schema_with = order_state)]
+    #[schema(schema_with = name_of::<OrderState>)]
     state: &'static str,
     fulfilment: FulfilmentView,
-    #[schema(schema_with = pay_method)]
+    #[schema(schema_with = name_of::<PayMethod>)]
     pay_method: &'static str,
     lines: Vec<LineView>,
     /// The sum of the lines.
@@ -267,10 +263,6 @@ impl From<Order> for OrderView {
     }
 }
 
-fn moves() -> Object {
-    names(Move::ALL.iter().map(|made| made.name()).collect())
-}
-
 /// A move of an order, as its history tells it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrderEvent)]
@@ -278,12 +270,12 @@ pub(super) struct EventView {
     /// From one, without gaps.
     seq: i32,
     /// What was done.
-    #[schema(schema_with = moves)]
+    #[schema(schema_with = name_of::<Move>)]
     #[serde(rename = "move")]
     made: String,
-    #[schema(schema_with = order_state)]
+    #[schema(schema_with = name_of::<OrderState>)]
     from: String,
-    #[schema(schema_with = order_state)]
+    #[schema(schema_with = name_of::<OrderState>)]
     to: String,
     /// Who did it: `customer`, `timer`, `gateway`, or `staff`, for the staff themselves with the member's id.
     actor: String,

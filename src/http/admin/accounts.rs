@@ -8,30 +8,30 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::goods::account_kind;
 use crate::App;
 use crate::domain::ledger::AccountKind;
 use crate::domain::placement::IdempotencyKey;
 use crate::domain::{AccountId, CustomerId};
 use crate::error::Error;
-use crate::http::extract::{Body, Key, line, named, number};
+use crate::http::extract::{Body, Key, line, number, one_of};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, CorrectAccounts, ReadAccounts, Staff, act};
-use crate::http::view::names;
+use crate::http::view::{name_of, names};
 use crate::http::{page, read};
 use crate::service;
 use crate::service::accounts::Correction;
 use crate::service::once::Once;
 use crate::store::ledger::{self, Account, EntryRow};
 
-const KINDS: &str = "points, votes, tips";
+/// What accounts with a name count. Points are the customers' alone: they pay for orders.
+const OF_NAMED: [AccountKind; 2] = [AccountKind::Votes, AccountKind::Tips];
 
 /// An account: a customer's, or one that has a name.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
 struct AccountView {
     id: Uuid,
-    #[schema(schema_with = account_kind)]
+    #[schema(schema_with = name_of::<AccountKind>)]
     kind: &'static str,
     customer_id: Option<Uuid>,
     name: Option<String>,
@@ -62,7 +62,7 @@ struct AccountsQuery {
     /// The accounts of this customer; those that have a name when absent.
     customer_id: Option<Uuid>,
     /// Only those of this kind.
-    #[param(schema_with = account_kind)]
+    #[param(schema_with = name_of::<AccountKind>)]
     kind: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub(in crate::http) async fn list_accounts(
     who: Staff<ReadAccounts>,
     query: Query<AccountsQuery>,
 ) -> Result<HttpResponse, Error> {
-    let kind: Option<AccountKind> = query.kind.as_ref().map(|kind| named("kind", kind, KINDS)).transpose()?;
+    let kind = query.kind.as_ref().map(|kind| one_of("kind", kind, AccountKind::ALL)).transpose()?;
     let customer = query.customer_id.map(CustomerId);
     let accounts = read(&app, who.merchant, move |conn| match customer {
         Some(customer) => Ok(ledger::of_customer(conn, who.merchant, customer)?),
@@ -94,7 +94,7 @@ pub(in crate::http) async fn list_accounts(
 }
 
 fn named_kind() -> utoipa::openapi::Object {
-    names(vec!["votes", "tips"])
+    names(OF_NAMED.iter().map(|kind| kind.name()).collect())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -126,10 +126,7 @@ pub(in crate::http) async fn add_account(
     who: Staff<CorrectAccounts>,
     body: Body<AddAccount>,
 ) -> Result<HttpResponse, Error> {
-    let kind: AccountKind = named("kind", &body.0.kind, "votes, tips")?;
-    if kind == AccountKind::Points {
-        return Err(Error::InvalidField { field: "kind", reason: "it must be one of votes, tips".to_owned() });
-    }
+    let kind = one_of("kind", &body.0.kind, &OF_NAMED)?;
     let (name, now) = (line("name", &body.0.name, 50)?, app.clock.now());
     let detail = json!({ "kind": kind.name(), "name": name });
     let action = Action { name: "add_account", subject: "accounts".to_owned(), detail };

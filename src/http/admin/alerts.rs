@@ -5,7 +5,6 @@ use actix_web::{HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -16,13 +15,9 @@ use crate::error::Error;
 use crate::http::extract::OrderPath;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, ReadOrders, RefundOrders, Staff, act};
-use crate::http::view::names;
+use crate::http::view::name_of;
 use crate::http::{page, read};
 use crate::store::alerts::{self, Alert};
-
-fn kinds() -> Object {
-    names(AlertKind::ALL.iter().map(|kind| kind.name()).collect())
-}
 
 /// Something a human must know of, or do.
 #[derive(Serialize, ToSchema)]
@@ -31,7 +26,7 @@ struct AlertView {
     id: Uuid,
     /// Payments that are late, duplicate or a mismatch go back by themselves. A refund that is abnormal, failed or stuck waits for somebody
     /// to put it in again, or to pay it back by hand and say so; `refund_twice` tells that the gateway paid it nevertheless.
-    #[schema(schema_with = kinds)]
+    #[schema(schema_with = name_of::<AlertKind>)]
     kind: String,
     order_id: Option<Uuid>,
     payment_id: Option<Uuid>,

@@ -16,9 +16,9 @@ use crate::domain::{AccountId, GoodsId, LocalText};
 use crate::error::Error;
 use crate::http::admin::categories::{MenuPath, NewOrder, position};
 use crate::http::admin::menu::StaffGoods;
-use crate::http::extract::{Body, named, nullable, number};
+use crate::http::extract::{Body, nullable, number, one_of};
 use crate::http::staff::{Action, EditMenu, Staff, act};
-use crate::http::view::{NameFields, amount, names, optional_amount};
+use crate::http::view::{NameFields, amount, name_of, optional_amount};
 use crate::service;
 use crate::service::menu::NewGoods;
 use uuid::Uuid;
@@ -28,15 +28,10 @@ use uuid::Uuid;
 #[serde(deny_unknown_fields)]
 struct GrantFields {
     account_id: Option<Uuid>,
-    #[schema(schema_with = account_kind)]
+    #[schema(schema_with = name_of::<AccountKind>)]
     kind: Option<String>,
     #[schema(minimum = 1, maximum = 1_000_000)]
     per_unit: u64,
-}
-
-/// The schema of an account's kind.
-pub(super) fn account_kind() -> utoipa::openapi::Object {
-    names(AccountKind::ALL.iter().map(|kind| kind.name()).collect())
 }
 
 impl GrantFields {
@@ -44,7 +39,7 @@ impl GrantFields {
         let per_unit = number("grant.per_unit", self.per_unit, 1..=1_000_000)?;
         let to = match (self.account_id, &self.kind) {
             (Some(account), None) => GrantTo::Account(AccountId(account)),
-            (None, Some(kind)) => GrantTo::Buyer(named("grant.kind", kind, "points, votes, tips")?),
+            (None, Some(kind)) => GrantTo::Buyer(one_of("grant.kind", kind, AccountKind::ALL)?),
             _ => {
                 let reason = "it must have either account_id or kind".to_owned();
                 return Err(Error::InvalidField { field: "grant", reason });

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::http::extract::{Body, Merchant, line};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, Anything, Staff, act};
-use crate::http::view::{Text, names};
+use crate::http::view::{Text, name_of};
 use crate::http::{blocking, read};
 use crate::service;
 use crate::store::merchants;
@@ -137,7 +137,7 @@ struct Me {
 }
 
 fn permissions() -> Array {
-    ArrayBuilder::new().items(names(Permission::ALL.iter().map(|permission| permission.name()).collect())).build()
+    ArrayBuilder::new().items(name_of::<Permission>()).build()
 }
 
 /// Who the token's bearer is, for whom they work, and what they may do.
