@@ -4,6 +4,7 @@
 //! is an argument, so every rule can be tested from a table.
 
 pub mod cart;
+pub mod event;
 pub mod ledger;
 pub mod menu;
 pub mod money;

@@ -19,7 +19,7 @@ use crate::domain::{GoodsId, MerchantId, OrderId};
 pub struct Event {
     /// Its number.
     pub seq: i64,
-    /// One of [`super::outbox::KINDS`].
+    /// The name of an [`EventKind`](crate::domain::event::EventKind), or of one that a later version knows.
     pub kind: String,
     /// The order, if it is about one.
     pub order: Option<OrderId>,

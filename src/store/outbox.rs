@@ -8,23 +8,11 @@ use diesel::prelude::*;
 
 use super::schema::outbox;
 use super::{QueryResult, Tx, events};
+use crate::domain::event::EventKind;
 use crate::domain::moves::Move;
 use crate::domain::order::OrderState;
 use crate::domain::payment::{AlertKind, RefundState};
 use crate::domain::{GoodsId, OrderId};
-
-/// The kinds of events, as their `kind` says.
-pub const KINDS: [&str; 9] = [
-    "order_placed",
-    "order_moved",
-    "order_delayed",
-    "order_nudged",
-    "order_collected",
-    "order_refunded",
-    "refund_settled",
-    "goods_changed",
-    "alert_raised",
-];
 
 /// Tells of a move of an order, and of the state it is in now.
 pub fn tell_of_order(
@@ -34,72 +22,40 @@ pub fn tell_of_order(
     state: OrderState,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let kind = match made {
-        Move::Delay => "order_delayed",
-        Move::Nudge => "order_nudged",
-        Move::Collect => "order_collected",
-        Move::Refund => "order_refunded",
-        Move::Pay
-        | Move::Accept
-        | Move::Reject
-        | Move::Prepare
-        | Move::Ready
-        | Move::Deliver
-        | Move::Complete
-        | Move::Cancel
-        | Move::Recall => "order_moved",
-    };
-    tx.tell();
-    diesel::insert_into(outbox::table)
-        .values((
-            outbox::merchant_id.eq(tx.merchant.0),
-            outbox::order_id.eq(order.0),
-            outbox::kind.eq(kind),
-            outbox::state.eq(state.name()),
-            outbox::happened_at.eq(now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
+    append(tx, made.into(), Some(order), None, Some(state.name()), now)
 }
 
 /// Tells that goods have changed otherwise than by an order: price, stock, on or off the menu, sold out.
 pub fn tell_of_goods(tx: &mut Tx<'_>, goods: GoodsId, now: DateTime<Utc>) -> QueryResult<()> {
-    tx.tell();
-    diesel::insert_into(outbox::table)
-        .values((
-            outbox::merchant_id.eq(tx.merchant.0),
-            outbox::goods_id.eq(goods.0),
-            outbox::kind.eq("goods_changed"),
-            outbox::happened_at.eq(now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
+    append(tx, EventKind::GoodsChanged, None, Some(goods), None, now)
 }
 
 /// Tells that a refund of an order has come to its end: the refund's state stands where the order's does.
 pub fn tell_of_refund(tx: &mut Tx<'_>, order: OrderId, state: RefundState, now: DateTime<Utc>) -> QueryResult<()> {
-    tx.tell();
-    diesel::insert_into(outbox::table)
-        .values((
-            outbox::merchant_id.eq(tx.merchant.0),
-            outbox::order_id.eq(order.0),
-            outbox::kind.eq("refund_settled"),
-            outbox::state.eq(state.name()),
-            outbox::happened_at.eq(now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
+    append(tx, EventKind::RefundSettled, Some(order), None, Some(state.name()), now)
 }
 
 /// Tells of an alert: its kind stands where an order's state does.
 pub fn tell_of_alert(tx: &mut Tx<'_>, alert: AlertKind, order: Option<OrderId>, now: DateTime<Utc>) -> QueryResult<()> {
+    append(tx, EventKind::AlertRaised, order, None, Some(alert.name()), now)
+}
+
+fn append(
+    tx: &mut Tx<'_>,
+    kind: EventKind,
+    order: Option<OrderId>,
+    goods: Option<GoodsId>,
+    state: Option<&str>,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
     tx.tell();
     diesel::insert_into(outbox::table)
         .values((
             outbox::merchant_id.eq(tx.merchant.0),
             outbox::order_id.eq(order.map(|order| order.0)),
-            outbox::kind.eq("alert_raised"),
-            outbox::state.eq(alert.name()),
+            outbox::goods_id.eq(goods.map(|goods| goods.0)),
+            outbox::kind.eq(kind.name()),
+            outbox::state.eq(state),
             outbox::happened_at.eq(now),
         ))
         .execute(tx.conn)?;

@@ -24,6 +24,7 @@ use super::merchants::{self, Merchant, Row as MerchantRow};
 use super::rows::{Corrupt, corrupt, money};
 use super::schema::orders;
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
+use crate::domain::event::EventKind;
 use crate::domain::order::{Fulfilment, Order};
 use crate::domain::placement::{GoodsFacts, Grant, GrantTo, IdempotencyKey, Placement, RequestHash, taken};
 use crate::domain::{AccountId, CartId, CustomerId, GoodsId, LocalText, OrderId};
@@ -443,7 +444,7 @@ fn write_all(
             grants.amount.push(in_ledger(grant.per_unit * u64::from(line.count)));
         }
         outbox.order_id.push(order.id.0);
-        outbox.kind.push("order_placed");
+        outbox.kind.push(EventKind::OrderPlaced.name());
         outbox.state.push(order.state.name());
         outbox.happened_at.push(order.placed_at);
     }

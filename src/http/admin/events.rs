@@ -17,12 +17,14 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::domain::MerchantId;
+use crate::domain::event::EventKind;
 use crate::domain::staff::Permission;
 use crate::error::Error;
 use crate::events::{News, Subscription};
 use crate::http::extract::bearer;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{ReadOrders, Staff, still_permitted};
+use crate::http::view::name_of;
 use crate::http::{blocking, read};
 use crate::store::events::{self, Event};
 
@@ -32,7 +34,7 @@ use crate::store::events::{self, Event};
 struct EventView {
     /// The merchant's events are numbered 1, 2, 3, without gaps.
     seq: i64,
-    #[schema(example = "order_placed")]
+    #[schema(schema_with = name_of::<EventKind>)]
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,

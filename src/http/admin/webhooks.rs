@@ -8,10 +8,12 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
+use crate::domain::event::EventKind;
 use crate::error::Error;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::read;
 use crate::http::staff::{Action, EditSettings, Staff, act};
+use crate::http::view::name_of;
 use crate::service;
 use crate::store::webhooks::{self, Delivery, STATES};
 
@@ -20,7 +22,7 @@ use crate::store::webhooks::{self, Delivery, STATES};
 struct DeliveryView {
     /// The event's number.
     seq: i64,
-    #[schema(example = "order_placed")]
+    #[schema(schema_with = name_of::<EventKind>)]
     kind: String,
     /// `pending`, `delivered` or `parked`: given up until somebody puts it in again.
     state: String,
