@@ -376,8 +376,6 @@ pub(super) async fn nudge_order(
     Ok(HttpResponse::Ok().json(OrderView::from(order)))
 }
 
-const PAGE_ORDERS_MAX: u8 = 100;
-
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
@@ -403,18 +401,12 @@ struct OrderPage {
     responses((status = 200, body = OrderPage)),
 )]
 #[get("/v1/merchants/{m}/orders")]
-pub(super) async fn list_orders(app: Data<App>, who: Customer, page: Query<PageQuery>) -> Result<HttpResponse, Error> {
-    let limit = page.limit.unwrap_or(20);
-    if !(1..=PAGE_ORDERS_MAX).contains(&limit) {
-        return Err(Error::MalformedQuery(format!("limit must be from 1 to {PAGE_ORDERS_MAX}")));
-    }
-    let before = page.cursor.map(OrderId);
-    // One more than asked for tells whether there is a next page.
-    let one_more = i64::from(limit) + 1;
-    let mut orders =
-        read(&app, who.merchant, move |conn| Ok(orders::page(conn, who.merchant, who.id, before, one_more)?)).await?;
-    let has_next = orders.len() > usize::from(limit);
-    orders.truncate(limit.into());
-    let next_cursor = orders.last().filter(|_| has_next).map(|order| order.id.0);
+pub(super) async fn list_orders(app: Data<App>, who: Customer, query: Query<PageQuery>) -> Result<HttpResponse, Error> {
+    let (limit, before) = (page::limit(query.limit)?, query.cursor.map(OrderId));
+    let mut orders = read(&app, who.merchant, move |conn| {
+        Ok(orders::page(conn, who.merchant, who.id, before, page::one_more(limit))?)
+    })
+    .await?;
+    let next_cursor = page::cut(&mut orders, limit, |last| last.id.0);
     Ok(HttpResponse::Ok().json(OrderPage { items: orders.into_iter().map(OrderView::from).collect(), next_cursor }))
 }

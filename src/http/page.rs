@@ -1,7 +1,7 @@
 //! Lists that are read a page at a time: how much of them, and from where on.
 //!
-//! Contract: a page is asked for with one item more than it shows, which tells whether there is another one. A cursor is of our own
-//! making and opaque; one that is not is refused.
+//! Contract: a page is asked for with one item more than it shows, which tells whether there is another one. A cursor is made here and
+//! opaque to whoever sends it back; any other is refused.
 
 use chrono::{DateTime, Utc};
 
@@ -23,7 +23,7 @@ pub(super) fn one_more(limit: usize) -> i64 {
 }
 
 /// Cuts a page down to its limit and returns the cursor of the next one, if there is one.
-pub(super) fn cut<T>(items: &mut Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Option<String> {
+pub(super) fn cut<T, C>(items: &mut Vec<T>, limit: usize, cursor: impl Fn(&T) -> C) -> Option<C> {
     let has_next = items.len() > limit;
     items.truncate(limit);
     items.last().filter(|_| has_next).map(cursor)

@@ -16,13 +16,12 @@ use crate::error::Error;
 use crate::http::extract::{OrderPath, line};
 use crate::http::observe::AboutOrder;
 use crate::http::payments::{PaymentView, RefundView};
-use crate::http::read;
 use crate::http::staff::{ReadOrders, Staff};
 use crate::http::view::{EventView, OrderView};
+use crate::http::{page, read};
 use crate::store::board::Filter;
 use crate::store::{board, merchants, moves, orders, payments, refunds, tickets};
 
-const PAGE_ORDERS_MAX: u8 = 100;
 /// Orders that can be asked for by their ids at once.
 const IDS_MAX: usize = 100;
 const FULFILMENTS: [&str; 3] = ["dine_in", "pickup", "delivery"];
@@ -126,21 +125,14 @@ pub(in crate::http) async fn list_orders(
     who: Staff<ReadOrders>,
     query: Query<OrdersQuery>,
 ) -> Result<HttpResponse, Error> {
-    let limit = query.limit.unwrap_or(20);
-    if !(1..=PAGE_ORDERS_MAX).contains(&limit) {
-        return Err(Error::MalformedQuery(format!("limit must be from 1 to {PAGE_ORDERS_MAX}")));
-    }
-    let (asked, before) = (query.checked()?, query.cursor.map(OrderId));
+    let (limit, asked, before) = (page::limit(query.limit)?, query.checked()?, query.cursor.map(OrderId));
     let merchant = who.merchant;
     let mut orders = read(&app, merchant, move |conn| {
         let days = merchants::find(conn, merchant)?.ok_or(Error::NotFound)?.business_days();
-        // One more than asked for tells whether there is a next page.
-        Ok(board::page(conn, merchant, &asked.filter(days), before, i64::from(limit) + 1)?)
+        Ok(board::page(conn, merchant, &asked.filter(days), before, page::one_more(limit))?)
     })
     .await?;
-    let has_next = orders.len() > usize::from(limit);
-    orders.truncate(limit.into());
-    let next_cursor = orders.last().filter(|_| has_next).map(|order| order.id.0);
+    let next_cursor = page::cut(&mut orders, limit, |last| last.id.0);
     Ok(HttpResponse::Ok().json(OrdersPage { items: orders.into_iter().map(OrderView::from).collect(), next_cursor }))
 }
 

@@ -11,9 +11,9 @@ use crate::App;
 use crate::domain::event::EventKind;
 use crate::error::Error;
 use crate::http::problem::{PROBLEM, ProblemView};
-use crate::http::read;
 use crate::http::staff::{Action, EditSettings, Staff, act};
 use crate::http::view::name_of;
+use crate::http::{page, read};
 use crate::service;
 use crate::store::webhooks::{self, Delivery, STATES};
 
@@ -51,8 +51,6 @@ impl From<Delivery> for DeliveryView {
     }
 }
 
-const PAGE_DELIVERIES_MAX: u8 = 100;
-
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct DeliveryQuery {
@@ -87,23 +85,16 @@ pub(in crate::http) async fn list_deliveries(
     query: Query<DeliveryQuery>,
 ) -> Result<HttpResponse, Error> {
     let query = query.into_inner();
-    let limit = query.limit.unwrap_or(20);
-    if !(1..=PAGE_DELIVERIES_MAX).contains(&limit) {
-        return Err(Error::MalformedQuery(format!("limit must be from 1 to {PAGE_DELIVERIES_MAX}")));
-    }
+    let limit = page::limit(query.limit)?;
     if query.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
         return Err(Error::MalformedQuery(format!("state must be one of {}", STATES.join(", "))));
     }
     let merchant = who.merchant;
-    // One more than asked for tells whether there is a next page.
-    let one_more = i64::from(limit) + 1;
-    let page = read(&app, merchant, move |conn| {
-        Ok(webhooks::page(conn, merchant, query.state.as_deref(), query.cursor, one_more)?)
-    });
-    let mut deliveries = page.await?;
-    let has_next = deliveries.len() > usize::from(limit);
-    deliveries.truncate(limit.into());
-    let next_cursor = deliveries.last().filter(|_| has_next).map(|delivery| delivery.seq);
+    let mut deliveries = read(&app, merchant, move |conn| {
+        Ok(webhooks::page(conn, merchant, query.state.as_deref(), query.cursor, page::one_more(limit))?)
+    })
+    .await?;
+    let next_cursor = page::cut(&mut deliveries, limit, |last| last.seq);
     let items = deliveries.into_iter().map(DeliveryView::from).collect();
     Ok(HttpResponse::Ok().json(DeliveryPage { items, next_cursor }))
 }
