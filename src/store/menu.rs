@@ -9,12 +9,12 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::catalog::{self, CategoryRow, ProductRow};
-use super::rows::{Corrupt, corrupt, money};
+use super::rows::{Corrupt, corrupt, grant, grant_columns, money};
 use super::schema::{categories, goods, products};
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx, outbox};
 use crate::domain::menu::{Category, Goods, Menu, Offer, Product};
-use crate::domain::placement::{Grant, GrantTo};
-use crate::domain::{AccountId, GoodsId, LocalText, MerchantId};
+use crate::domain::placement::Grant;
+use crate::domain::{GoodsId, LocalText, MerchantId};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = goods, check_for_backend(diesel::pg::Pg))]
@@ -39,13 +39,7 @@ impl TryFrom<GoodsRow> for Goods {
     type Error = Corrupt;
 
     fn try_from(row: GoodsRow) -> Result<Self, Corrupt> {
-        let to = match (row.grant_account_id, row.grant_kind) {
-            (Some(account), _) => Some(GrantTo::Account(AccountId(account))),
-            (None, Some(kind)) => Some(GrantTo::Buyer(kind.parse()?)),
-            (None, None) => None,
-        };
-        let grant =
-            to.zip(row.grant_per_unit).map(|(to, per_unit)| Ok(Grant { to, per_unit: u64::try_from(per_unit)? }));
+        let grant = grant(row.grant_account_id, row.grant_kind, row.grant_per_unit)?;
         Ok(Self {
             id: GoodsId(row.id),
             product_id: row.product_id,
@@ -54,7 +48,7 @@ impl TryFrom<GoodsRow> for Goods {
                 price: money(row.price)?,
                 on_sale: row.on_sale,
                 daily_stock: row.daily_stock,
-                grant: grant.transpose().map_err(|error: std::num::TryFromIntError| Corrupt::from(error))?,
+                grant: grant.map(|(to, per_unit)| Grant { to, per_unit }),
                 position: row.position,
             },
             stock: row.stock,
@@ -132,10 +126,8 @@ pub fn whole(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Menu> {
 fn columns(grant: Option<Grant>) -> (Option<Uuid>, Option<&'static str>, Option<i64>) {
     let Some(grant) = grant else { return (None, None, None) };
     let per_unit = i64::try_from(grant.per_unit).expect("a grant is at most a million a unit");
-    match grant.to {
-        GrantTo::Account(account) => (Some(account.0), None, Some(per_unit)),
-        GrantTo::Buyer(kind) => (None, Some(kind.name()), Some(per_unit)),
-    }
+    let (account, kind) = grant_columns(grant.to);
+    (account, kind, Some(per_unit))
 }
 
 /// Adds goods of which there are none yet.

@@ -5,15 +5,14 @@ use diesel::prelude::*;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::rows::{Corrupt, corrupt, money};
+use super::rows::{Corrupt, corrupt, grant, money};
 use super::schema::{order_grants, payments};
 use super::{Conn, LockRank, QueryResult, Tx};
-use crate::domain::ledger::AccountKind;
 use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
 use crate::domain::payment::{Channel, PaymentNumber, PaymentState};
 use crate::domain::placement::GrantTo;
-use crate::domain::{AccountId, MerchantId, OrderId, PaymentId};
+use crate::domain::{MerchantId, OrderId, PaymentId};
 
 /// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,13 +222,6 @@ pub fn grants(conn: &mut Conn, merchant: MerchantId, order: OrderId) -> QueryRes
         .order(order_grants::goods_id)
         .select((order_grants::account_id, order_grants::kind, order_grants::amount))
         .load(conn)?;
-    let grant = |(account, kind, amount): (Option<Uuid>, Option<String>, i64)| {
-        let to = match (account, kind) {
-            (Some(account), _) => GrantTo::Account(AccountId(account)),
-            (None, Some(kind)) => GrantTo::Buyer(kind.parse::<AccountKind>()?),
-            (None, None) => return Err(Corrupt::from(format!("order {order}: a grant to nobody"))),
-        };
-        Ok((to, u64::try_from(amount)?))
-    };
-    rows.into_iter().map(|row| grant(row).map_err(corrupt)).collect()
+    let grants = rows.into_iter().filter_map(|(account, kind, amount)| grant(account, kind, Some(amount)).transpose());
+    grants.map(|grant| grant.map_err(corrupt)).collect()
 }

@@ -21,13 +21,13 @@ use uuid::Uuid;
 
 use super::bulk::{Rows as _, Shape, bulk_insert};
 use super::merchants::{self, Merchant, Row as MerchantRow};
-use super::rows::{Corrupt, corrupt, money};
+use super::rows::{Corrupt, corrupt, grant, grant_columns, money};
 use super::schema::orders;
 use super::{Conn, LockRank, QueryResult, SortedIds, Tx};
 use crate::domain::event::EventKind;
 use crate::domain::order::{Fulfilment, Order};
-use crate::domain::placement::{GoodsFacts, Grant, GrantTo, IdempotencyKey, Placement, RequestHash, taken};
-use crate::domain::{AccountId, CartId, CustomerId, GoodsId, LocalText, OrderId};
+use crate::domain::placement::{GoodsFacts, Grant, IdempotencyKey, Placement, RequestHash, taken};
+use crate::domain::{CartId, CustomerId, GoodsId, LocalText, OrderId};
 
 /// `SELECT … FROM goods … ORDER BY id`, with or without `FOR UPDATE OF` the goods alone. The merchant's columns come with the first
 /// id's row and are null in all others.
@@ -116,20 +116,13 @@ fn goods_of<const LOCKED: bool>(tx: &mut Tx<'_>, ids: &SortedIds<GoodsId>) -> Qu
 
 fn facts(row: GoodsRow) -> Result<GoodsFacts, Corrupt> {
     let (_, name_zh, name_en, spec_zh, spec_en, price, stock, on_sale, grant_account, grant_kind, per_unit) = row;
-    let grant = match (grant_account, grant_kind, per_unit) {
-        (Some(account), None, Some(per_unit)) => Some((GrantTo::Account(AccountId(account)), per_unit)),
-        (None, Some(kind), Some(per_unit)) => Some((GrantTo::Buyer(kind.parse()?), per_unit)),
-        _ => None,
-    };
     Ok(GoodsFacts {
         name: LocalText::new(name_zh, name_en),
         spec: LocalText::new(spec_zh, spec_en),
         price: money(price)?,
         stock: u32::try_from(stock)?,
         on_sale,
-        grant: grant
-            .map(|(to, per_unit)| Ok::<_, Corrupt>(Grant { to, per_unit: u64::try_from(per_unit)? }))
-            .transpose()?,
+        grant: grant(grant_account, grant_kind, per_unit)?.map(|(to, per_unit)| Grant { to, per_unit }),
     })
 }
 
@@ -433,10 +426,7 @@ fn write_all(
             lines.price.push(line.price.decimal());
             lines.count.push(in_stock(line.count));
             let Some(grant) = read[&line.goods_id].grant else { continue };
-            let (account, kind) = match grant.to {
-                GrantTo::Account(account) => (Some(account.0), None),
-                GrantTo::Buyer(kind) => (None, Some(kind.name())),
-            };
+            let (account, kind) = grant_columns(grant.to);
             grants.order_id.push(order.id.0);
             grants.goods_id.push(line.goods_id.0);
             grants.account_id.push(account);
