@@ -43,8 +43,8 @@ pub struct Filter {
 /// clock that was wrong for a while hides nothing.
 const IDS_ARE_OFF: TimeDelta = TimeDelta::days(1);
 
-/// The least id of an order that arrives at `time`.
-fn first_id(time: DateTime<Utc>) -> Uuid {
+/// The least id that can have been made at `time`, whose milliseconds stand in front.
+pub(super) fn first_id(time: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(u128::from(u64::try_from(time.timestamp_millis()).unwrap_or_default()) << 80)
 }
 

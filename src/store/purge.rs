@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use super::board::first_id;
 use super::schema::{merchants, orders};
 use super::{Conn, LockRank, QueryResult, Tx};
 use crate::domain::MerchantId;
@@ -40,8 +41,8 @@ pub fn forget_keys(tx: &mut Tx<'_>, before: DateTime<Utc>) -> QueryResult<usize>
     // Long stretches without orders are crossed at once.
     let next: Option<Uuid> = orders::table
         .filter(orders::merchant_id.eq(tx.merchant.0))
-        .filter(orders::id.ge(first_id_at(from)))
-        .filter(orders::id.lt(first_id_at(before)))
+        .filter(orders::id.ge(first_id(from)))
+        .filter(orders::id.lt(first_id(before)))
         .order(orders::id)
         .select(orders::id)
         .first(tx.conn)
@@ -54,7 +55,7 @@ pub fn forget_keys(tx: &mut Tx<'_>, before: DateTime<Utc>) -> QueryResult<usize>
             let rows = diesel::update(orders::table)
                 .filter(orders::merchant_id.eq(tx.merchant.0))
                 .filter(orders::id.ge(next))
-                .filter(orders::id.lt(first_id_at(to)))
+                .filter(orders::id.lt(first_id(to)))
                 .filter(orders::idempotency_key.is_not_null())
                 .set((orders::idempotency_key.eq(None::<String>), orders::request_hash.eq(None::<Vec<u8>>)))
                 .execute(tx.conn)?;
@@ -63,12 +64,6 @@ pub fn forget_keys(tx: &mut Tx<'_>, before: DateTime<Utc>) -> QueryResult<usize>
     };
     diesel::update(merchants::table.find(tx.merchant.0)).set(merchants::keys_purged_to.eq(to)).execute(tx.conn)?;
     Ok(rows)
-}
-
-/// The smallest id of version 7 that was made at `time` or later.
-fn first_id_at(time: DateTime<Utc>) -> Uuid {
-    let milliseconds = u64::try_from(time.timestamp_millis()).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid()
 }
 
 fn placed_at(id: Uuid) -> Option<DateTime<Utc>> {
