@@ -9,14 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
+use super::measures::{clock_timestamp, time};
 use super::schema::leases;
 use super::{Conn, QueryResult, Tx};
 use crate::domain::MerchantId;
-
-define_sql_function! {
-    /// The database's time at this moment, not that of the transaction's begin.
-    fn clock_timestamp() -> diesel::sql_types::Timestamptz
-}
 
 /// Whether somebody has the lease. It costs no write, and may have changed by the time it is answered.
 pub fn is_held(conn: &mut Conn, merchant: MerchantId, name: &str) -> QueryResult<bool> {
@@ -93,8 +89,4 @@ pub fn purge(tx: &mut Tx<'_>, before: DateTime<Utc>) -> QueryResult<usize> {
         .filter(leases::merchant_id.eq(tx.merchant.0))
         .filter(leases::expires_at.lt(before))
         .execute(tx.conn)
-}
-
-fn time(conn: &mut Conn) -> QueryResult<DateTime<Utc>> {
-    diesel::select(clock_timestamp()).get_result(conn)
 }

@@ -54,13 +54,12 @@ pub fn kept_notices(conn: &mut Conn) -> QueryResult<i64> {
         .get_result(conn)
 }
 
-#[derive(QueryableByName)]
-struct Time {
-    #[diesel(sql_type = Timestamptz)]
-    value: DateTime<Utc>,
+define_sql_function! {
+    /// The database's time at this moment, not that of the transaction's beginning.
+    fn clock_timestamp() -> Timestamptz
 }
 
 /// What time it is at the database.
 pub fn time(conn: &mut Conn) -> QueryResult<DateTime<Utc>> {
-    Ok(diesel::sql_query("SELECT clock_timestamp() AS value").get_result::<Time>(conn)?.value)
+    diesel::select(clock_timestamp()).get_result(conn)
 }
