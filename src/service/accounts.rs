@@ -67,8 +67,8 @@ pub fn correct(
     let entry = ledger::entry(tx.conn(), merchant, account, &cause.to_string())?
         .ok_or_else(|| Error::Internal("an entry is not there".to_owned()))?;
     match appended {
-        Appended::MadeBefore { .. } if entry.delta != wanted.delta => Err(Error::KeyReused),
-        Appended::MadeBefore { .. } => {
+        Appended::MadeBefore if entry.delta != wanted.delta => Err(Error::KeyReused),
+        Appended::MadeBefore => {
             // Nothing is done, so nothing is to stand in the trail.
             tx.discard();
             Ok(Once::DoneBefore(entry))

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -221,21 +222,16 @@ pub enum Appended {
         /// What is in the account now.
         balance: u64,
     },
-    /// It was made before, by this much.
-    MadeBefore {
-        /// By how much.
-        delta: i64,
-        /// What was in the account then.
-        balance: u64,
-    },
+    /// It was made before.
+    MadeBefore,
     /// The account does not hold as much; nothing was done.
     TooLow,
 }
 
 /// Makes an entry and changes the balance with it, once for each cause.
 pub fn append(tx: &mut Tx<'_>, new: &NewEntry<'_>, now: DateTime<Utc>) -> QueryResult<Appended> {
-    if let Some((delta, balance)) = find_entry(tx, new.account, &new.cause)? {
-        return Ok(Appended::MadeBefore { delta, balance });
+    if is_made(tx, new.account, &new.cause)? {
+        return Ok(Appended::MadeBefore);
     }
     let balance: Option<i64> = diesel::update(accounts::table.find((tx.merchant.0, new.account.0)))
         .filter((accounts::balance + new.delta).ge(0))
@@ -260,14 +256,9 @@ pub fn append(tx: &mut Tx<'_>, new: &NewEntry<'_>, now: DateTime<Utc>) -> QueryR
     Ok(Appended::Made { balance: units(balance)? })
 }
 
-/// By how much an entry changed its account, and what was in it then, if it was made.
-pub fn find_entry(tx: &mut Tx<'_>, account: AccountId, cause: &EntryCause) -> QueryResult<Option<(i64, u64)>> {
-    let row: Option<(i64, i64)> = entries::table
-        .find((tx.merchant.0, account.0, cause.to_string()))
-        .select((entries::delta, entries::balance))
-        .first(tx.conn)
-        .optional()?;
-    row.map(|(delta, balance)| Ok((delta, units(balance)?))).transpose()
+fn is_made(tx: &mut Tx<'_>, account: AccountId, cause: &EntryCause) -> QueryResult<bool> {
+    let entry = entries::table.find((tx.merchant.0, account.0, cause.to_string()));
+    diesel::select(exists(entry)).get_result(tx.conn)
 }
 
 /// What an account has of an order, less what was taken back.
