@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 use self::place::{absolute, is_anywhere, is_made, place, socket_dir, version_of};
 use self::processes::{is_corpse, postmaster, works_in};
 use self::programs::{Programs, words};
@@ -254,11 +256,8 @@ impl Drop for Cluster {
 }
 
 fn url(socket_dir: &Path, database: &str) -> String {
-    let encode = |byte: &u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(*byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    let host: String = socket_dir.as_os_str().as_encoded_bytes().iter().map(encode).collect();
+    const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+    let host = percent_encode(socket_dir.as_os_str().as_encoded_bytes(), QUOTED);
     format!("postgres://{NAME}@{host}/{database}?port=5432")
 }
 
