@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded_pg;
 pub mod error;
+pub mod hex;
 pub mod metrics;
 
 use std::path::PathBuf;

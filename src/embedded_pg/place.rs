@@ -10,6 +10,7 @@ use nix::unistd::{Uid, User};
 
 use super::ClusterError;
 use super::programs::as_user;
+use crate::hex;
 
 /// The longest path the kernel takes for a socket, less the socket's own name.
 const SOCKET_DIR_BYTES_MAX: usize = 107 - "/.s.PGSQL.5432".len();
@@ -118,7 +119,7 @@ pub(super) fn socket_dir(dir: &Path, account: Option<&User>) -> Result<PathBuf, 
 /// A short name for a path, the same in every build.
 fn hash(path: &Path) -> String {
     let digest = digest(&SHA256, path.as_os_str().as_encoded_bytes());
-    digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest.as_ref()[..8])
 }
 
 pub(super) fn version_of(dir: &Path) -> Option<String> {

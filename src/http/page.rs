@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
+use crate::hex;
 
 const ITEMS_MAX: u8 = 100;
 
@@ -31,8 +32,7 @@ pub(super) fn cut<T, C>(items: &mut Vec<T>, limit: usize, cursor: impl Fn(&T) ->
 
 /// A cursor for lists ordered by time and a text that is unique at that time, made of what a URL takes as it is.
 pub(super) fn cursor(time: DateTime<Utc>, unique: &str) -> String {
-    let hex: String = unique.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hex}", time.timestamp_micros())
+    format!("{}-{}", time.timestamp_micros(), hex::encode(unique.as_bytes()))
 }
 
 /// What such a cursor stands for.

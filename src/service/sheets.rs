@@ -1,7 +1,5 @@
 //! The menu as a sheet: what one would do to it, and doing exactly that.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -14,6 +12,7 @@ use crate::domain::menu::sheet::Row;
 use crate::domain::moves::Actor;
 use crate::domain::{GoodsId, LocalText, MerchantId};
 use crate::error::Error;
+use crate::hex;
 use crate::store::stock::NewMove;
 use crate::store::{self, Conn, QueryResult, Tx, menu, settings};
 
@@ -81,11 +80,7 @@ fn digest_of(plan: &Plan<'_>, moves: &[(i64, i64)]) -> String {
         goods.map(|goods| json!([goods.row.goods_id, product(goods.product), goods.changes])).collect::<Vec<_>>(),
         moves,
     ]);
-    let mut hex = String::with_capacity(64);
-    for byte in digest(&SHA256, changed.to_string().as_bytes()).as_ref() {
-        write!(hex, "{byte:02x}").expect("a string takes all that is written");
-    }
-    hex
+    hex::encode(digest(&SHA256, changed.to_string().as_bytes()).as_ref())
 }
 
 /// Does what a sheet was previewed to do, all of it or nothing.

@@ -3,11 +3,11 @@
 //! Contract: pure. Whether a certificate can be trusted is not asked: the merchant has loaded it from Alipay's console and put it here.
 //! <https://opendocs.alipay.com/common/057k53>
 
-use std::fmt::Write;
-
 use md5::{Digest, Md5};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+
+use crate::hex;
 
 /// What is of use of a certificate.
 #[derive(Clone, Debug)]
@@ -42,11 +42,7 @@ pub(super) fn root_sn(certificates: &[Facts]) -> Option<String> {
 
 /// MD5, in hexadecimal digits, over an issuer's name and a serial number in decimal ones.
 fn sn(issuer: &str, serial: &[u8]) -> String {
-    let digest = Md5::digest(format!("{issuer}{}", decimal(serial)));
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    })
+    hex::encode(&Md5::digest(format!("{issuer}{}", decimal(serial))))
 }
 
 /// A big-endian number, which may be longer than any integer type, in decimal digits.

@@ -12,6 +12,7 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::gateway::Checkout;
+use crate::hex;
 
 /// The merchant's key, and the names it is known under.
 pub(super) struct Signer {
@@ -73,7 +74,7 @@ fn request_text(method: &str, path: &str, timestamp: i64, nonce: &str, body: &[u
 pub(super) fn nonce() -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("the system has randomness");
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    hex::encode(&bytes).to_uppercase()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::keeper::Keeper;
 use super::{Attempt, Fence, Lease, LeaseName, Owner, Released};
+use crate::hex;
 use crate::metrics::{CodeLabels, Metrics};
 
 /// Leases to be freed that are remembered while what keeps them is away; the others end by themselves.
@@ -238,5 +239,5 @@ impl State {
 fn random_token() -> Option<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex::encode(&bytes))
 }
