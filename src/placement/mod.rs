@@ -1,5 +1,8 @@
 //! The engine: takes requests to place an order and answers when their transaction is committed.
 //!
+//! Contract: what is answered is committed. Every queued request gets an answer; if that is lost, repeating the same key finds the order.
+//! A panic ends its group and its connection, and nothing else.
+//!
 //! A transaction places a *group*: whatever waits for one merchant when a lane becomes free. There is no timer: when little is
 //! to be done, groups are of one and nobody waits; under load they grow by themselves. `queue` says who leaves together,
 //! [`commit`] what a group's transaction does.
@@ -7,41 +10,7 @@
 //! A lane is a thread with a connection of its own. `placement.lanes` of them work at the same time; the others step in
 //! when those have not moved for `placement.patience_ms`, because somebody else keeps rows locked that they wait for.
 //!
-//! # Where the time goes
-//!
-//! On two cores of 2.6 GHz, PostgreSQL 15 over a unix socket, quiet (`EXPLAIN ANALYZE`, pgbench, `perf`); microseconds.
-//!
-//! | step | alone, 3 lines | an order's share of 34, 3 lines | what it is, and its floor |
-//! | --- | --- | --- | --- |
-//! | HTTP, token, JSON, to a lane and back | 180 | 29 of CPU | alone, it is wakes; an empty answer is 25 with what asks for it |
-//! | BEGIN | 50 | 3 | a message and its answer |
-//! | lock goods, names, settings | 150 | 24 | 8 a row: index, joins to dish and merchant, lock |
-//! | write | 380 | 54 | alone, opening four tables and their indexes, and reading the text of their CHECKs, is most of it |
-//! | … orders | | 18 + 5 | heap, three indexes, checks; the customer's key |
-//! | … lines | | 12 | 4 a row: heap and index |
-//! | … outbox | | 5 | heap and index |
-//! | … take from stock | | 13 | 4 a row: index, HOT update |
-//! | known keys | – | – (6 when looked up) | their unique index finds them |
-//! | commit | 130 | 4 | `fdatasync` |
-//!
-//! All that is written, but for points that are spent, travels in one message. Sent one for each table, as bare SQL does, a lone order
-//! took 250 more; sent together, it takes no longer over HTTP than by bare SQL.
-//!
-//! What is left out because it was measured: the key of a line to its order (8 a line), a second check of goods that are locked (9 a
-//! line), a join in the `UPDATE` that read all goods of the merchant (5), planning (240 for a lone order), a savepoint and arrays for a
-//! lone order (70), a wait for the disk where all are refused (100), the system's allocator (with it, a tenth fewer orders). What is kept although
-//! it costs: the key of an order to its customer; its CHECK constraints, whose text PostgreSQL reads anew for each statement, a tenth of
-//! its time where every order is alone and next to nothing in a group.
-//!
-//! With 128 clients who want one goods row, an order takes 124 of the two cores together: PostgreSQL 46, HTTP 29, wrk 14, lanes 6,
-//! idle 29. Groups for the same goods follow one another, so PostgreSQL, the lane and the disk set the pace, 16,000 to 19,000 orders
-//! a second. A refusal when all is sold out takes 52 (HTTP 23, PostgreSQL 12, wrk 11, lanes 3), twice what an empty answer does. Where every
-//! order is alone (8 clients, 500 merchants) it takes 850: PostgreSQL 550, lanes 120, HTTP 75, wrk 30, idle 50; bare SQL takes 670, of
-//! which PostgreSQL has 540 and pgbench 85. The hand-over to a lane and HTTP are between them. Only a group makes up for
-//! that, and a group is of one merchant.
-//!
-//! Contract: what is answered is committed. Whoever is taken into the queue is answered, or finds out by its key. A
-//! panic ends its group and its connection, and nothing else.
+//! `bench/README.md` says where an order's time goes, and what was left out because of what it cost.
 
 pub mod commit;
 
