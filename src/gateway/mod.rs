@@ -6,7 +6,8 @@
 //! * What it says counts only when its signature over the bytes as they came is good. An answer that is not understood is
 //!   [`GatewayError::Unclear`], never a guess.
 //!
-//! A gateway is added by a file with an [`Opener`], a name in [`PayMethod`], and a line in `opener`.
+//! A gateway is added by a file with an [`Opener`], a name in [`PayMethod`], and a line in `opener`. One that merchants have without
+//! credentials is also named in `registry`; one that makes bills has a reader in [`bill`].
 
 pub mod bill;
 pub mod client;
