@@ -1,4 +1,4 @@
-//! Timers: what has become due is done, whoever's it is.
+//! Timers: do what has become due, for every merchant.
 //!
 //! Contract: deadlines stand in rows, so a restart loses none. Any instance may run any job: due rows are found by a plain read over all
 //! merchants and claimed one merchant at a time, each in a transaction of its own that locks (skipping what is locked) and looks again.
@@ -32,7 +32,7 @@ use crate::store::{
 /// Rows a job looks at before it looks again.
 const BATCH: i64 = 200;
 
-/// Whom the leases of jobs belong to that look after all merchants.
+/// The merchant in the leases of jobs that serve all merchants: nobody's id.
 const NOBODYS: MerchantId = MerchantId(0);
 
 /// What jobs run in.
@@ -259,8 +259,8 @@ impl Due {
         self.side_by_side("refunds", &due, |(merchant, refund)| self.till.pursue(&round, *merchant, *refund))
     }
 
-    /// Does a step for each item, [`CALLS`] at a time, and returns for how many it was their turn. One that fails, or panics, has put its
-    /// next time off already.
+    /// Does `step` for each item, [`CALLS`] at a time, and returns for how many there was something to do. A step that fails, or panics,
+    /// has set the item's next turn beforehand.
     fn side_by_side<T: Sync>(
         &self,
         job: &'static str,

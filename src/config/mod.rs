@@ -27,7 +27,7 @@ pub struct ConfigError(String);
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// By hand, for a complaint about what is no text would repeat it.
+/// By hand, because serde's own error would quote the secret.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("it must be a text, in quotes"))
@@ -111,7 +111,7 @@ impl Config {
                 environment.push((name, value));
             }
         }
-        // Where both are set, ROWLOCK_DATABASE_URL comes after DATABASE_URL and wins; so with Redis.
+        // So that ROWLOCK_DATABASE_URL comes after DATABASE_URL, and wins where both are set; likewise for Redis.
         environment.sort();
         Self::from_parts(&text, environment)
     }

@@ -20,7 +20,7 @@ pub struct CartLine {
 /// A cart. Its goods stand once, in the order they were added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cart {
-    /// What an order names that is placed from it: once. Another filling has another id.
+    /// An order that is placed from it names this id, and no two name the same: afterwards the cart goes on under another.
     pub id: CartId,
     /// What is in it.
     pub lines: Vec<CartLine>,

@@ -87,8 +87,8 @@ pub fn points_earned(paid: Money, per_yuan: u32) -> u64 {
     paid.fen() * u64::from(per_yuan) / 100
 }
 
-/// What belongs to `part` of `of` equal parts of `whole`, counted from the first, rounded down to the fen: what parts 3 and 4 are worth
-/// is the share of 4 less the share of 2, and all shares together are the whole.
+/// The value of the first `part` of `of` equal parts of `whole`, rounded down to the fen. So consecutive parts add up: parts 3 and 4 are
+/// worth the share of 4 less the share of 2, and all parts together the whole.
 ///
 /// # Panics
 /// When `part` is more than `of`, or `of` is zero.
@@ -120,8 +120,8 @@ pub fn split(whole: Money, weights: &[Money]) -> Vec<Money> {
         .collect()
 }
 
-/// What stays of `units` that came with money, of which `left` was left and `refunded` goes back: as much of them as there is left of the
-/// money then, rounded up. With the last of the money the last of them goes.
+/// The units that remain of `units`, which came with money, when `refunded` of the remaining `left` goes back:
+/// `units × (left − refunded) / left`, rounded up. So none remain when all of it goes back.
 pub fn kept(units: i64, left: Money, refunded: Money) -> i64 {
     if left == Money::ZERO {
         return units;

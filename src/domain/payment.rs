@@ -49,8 +49,8 @@ impl PaymentState {
         matches!(self, Self::Paid | Self::PaidLate | Self::PaidDuplicate | Self::PaidMismatch)
     }
 
-    /// What money becomes that comes in for an order. `is_paid`: other money has paid the order before; `fits`: it is the order's
-    /// amount, by the way the order is to be paid.
+    /// The state of a payment whose money has come in. `is_paid`: other money has paid the order before; `fits`: it is the order's amount,
+    /// paid in the order's way.
     pub const fn settled(order: OrderState, is_paid: bool, fits: bool) -> Self {
         match order {
             OrderState::Cancelled | OrderState::Rejected => Self::PaidLate,
@@ -67,7 +67,7 @@ impl PaymentState {
     }
 }
 
-/// Where money stands that goes back.
+/// Where a refund stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefundState {
     /// Owed; the gateway does not know of it, or has not said so.
@@ -90,7 +90,7 @@ names!(RefundState {
     Abnormal = "abnormal",
 });
 
-/// Where a refund stands at its gateway, as that says.
+/// Where a refund stands, as its gateway says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundStanding {
     /// The gateway has never heard of it.
@@ -110,21 +110,22 @@ pub enum RefundStanding {
 pub struct RefundStep {
     /// How the refund stands then.
     pub state: RefundState,
-    /// Whether the answer was of use: that the refund is further than it was.
+    /// Whether the answer brought the refund any further.
     pub is_progress: bool,
     /// What a human is told.
     pub alert: Option<AlertKind>,
 }
 
 impl RefundState {
-    /// What an answer leads to: nothing, where the gateway said nothing that counts. `is_last`: so often in a row it has been of no use that
-    /// a human is to be told.
+    /// What an answer leads to; `answer` is none where the gateway said nothing that counts. `is_last`: should the answer bring no
+    /// progress, it is one too many in a row, and a human is to be told.
     pub const fn after(self, answer: Option<RefundStanding>, is_last: bool) -> RefundStep {
         let (state, is_progress, alert) = match (answer, self) {
             (Some(RefundStanding::Succeeded), _) => (Self::Succeeded, true, None),
             (Some(RefundStanding::Failed), _) => (Self::Failed, true, Some(AlertKind::RefundFailed)),
             (Some(RefundStanding::Abnormal), _) => (Self::Abnormal, true, Some(AlertKind::RefundAbnormal)),
-            // On its way for weeks is no reason to give up. Taken on once more, after it was lost, is no progress.
+            // A refund that is on its way for weeks is no reason to give up. One that the gateway takes on again, after it had lost it, is
+            // no progress.
             (Some(RefundStanding::Processing), Self::Due) => (Self::Submitted, false, None),
             (Some(RefundStanding::Processing), _) => (Self::Submitted, true, None),
             (Some(RefundStanding::Unknown), _) | (None, Self::Due) if is_last => {
@@ -132,7 +133,7 @@ impl RefundState {
             }
             // It never arrived there, so it is asked for again, under the same number.
             (Some(RefundStanding::Unknown), _) => (Self::Due, false, None),
-            // What the gateway has taken on, it is asked about as long as it takes.
+            // A refund that the gateway has taken on is asked about for as long as it takes.
             (None, state) if is_last => (state, false, Some(AlertKind::RefundStuck)),
             (None, state) => (state, false, None),
         };

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// Characters of a name on the menu, or over it.
+/// The most characters of a name: a shop's, a category's, a product's, a spec's.
 pub const NAME_CHARS_MAX: usize = 50;
 
 /// A line: trimmed, from one to `chars_max` characters, none of them a control character.

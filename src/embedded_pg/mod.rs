@@ -120,10 +120,10 @@ impl Cluster {
         Err(ClusterError::Failed(format!("PostgreSQL does not stop: {}", words(&stopped.stderr))))
     }
 
-    /// Removes the lock files of a server that has died. PostgreSQL would keep its hands off them when their numbers
-    /// are taken, by a stranger or by a corpse that nobody has buried yet. They may only go when nothing of that server
-    /// is left, for its backends could still write: where we cannot see that, they stay, unless they name a corpse, and PostgreSQL
-    /// decides, by its shared memory, too.
+    /// Removes the lock files of a server that has died. PostgreSQL itself leaves them alone when the process id in them is taken, be it by
+    /// a stranger or by a dead process that nobody has waited for. They may go only when nothing of that server is left, for its backends
+    /// could still write. Where we cannot see that, they stay, unless they name a dead process, and PostgreSQL decides, also by its shared
+    /// memory.
     fn clear_up(&self) -> Result<(), ClusterError> {
         let begun = Instant::now();
         loop {
@@ -167,7 +167,7 @@ impl Cluster {
             let said = fs::metadata(&log).map_or(0, |log| log.len());
             let mut start = self.programs.command("pg_ctl");
             start.args(["start", "-w", "-s", "-t", START_SECONDS, "-o", &server, "-D"]).arg(&self.dir);
-            // The server inherits what is open here and outlives it: nothing that somebody reads to its end may be.
+            // The server inherits what is open here and outlives it: it must get no pipe that somebody reads to its end.
             start.arg("-l").arg(&log).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let status = start.status().map_err(ClusterError::io("run", &self.programs.bin_dir.join("pg_ctl")))?;
             if status.success() {

@@ -267,7 +267,7 @@ impl From<DbError> for Error {
         if ["orders_customer_fkey", "addresses_customer_fkey", "carts_customer_fkey"].into_iter().any(is_violated) {
             return Self::Unauthenticated;
         }
-        // Only removing meets these: whoever adds has seen, and keeps, what it is added to.
+        // Only a removal violates these: whoever adds a row has locked what it is added to.
         if ["products_category_fkey", "goods_product_fkey"].into_iter().any(is_violated) {
             return Self::NotEmpty;
         }
@@ -300,7 +300,7 @@ impl From<BadLines> for Error {
 }
 
 impl Error {
-    /// This error for one more of those it befell.
+    /// This error once more, for another request of the group that it ended.
     pub fn for_another(&self) -> Self {
         match self {
             Self::Unavailable(words) => Self::Unavailable(words.clone()),

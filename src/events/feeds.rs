@@ -22,7 +22,7 @@ const NEWS_KEPT: usize = 16;
 pub enum News {
     /// These were published, one after the other.
     Events(Arc<[Event]>),
-    /// Events go up to this number: who has fewer reads them, and who has more has read what is no longer true.
+    /// Events go up to this number. A subscriber who has fewer reads them; one who has more has read some that the database no longer has.
     UpTo(i64),
     /// More was published than waited for this subscriber: it reads.
     Behind,

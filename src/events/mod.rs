@@ -1,9 +1,9 @@
-//! How what happened reaches those who are to know: the panels that listen at this instance, and the other instances.
+//! How events reach those who listen: the panels that are connected to this instance, and the other instances.
 //!
 //! 1. A transaction writes its rows of the outbox. Nothing else is done inside it: commits that NOTIFY wait for each other.
 //! 2. After its commit the store calls `Pokes::poke`, which remembers the merchant and returns.
 //! 3. A thread takes what was poked, at most every `events.notify_ms`, wakes the feeds of this instance and calls out to the others by
-//!    NOTIFY. Every `events.poll_ms` it wakes all feeds, whatever was said: that is the net.
+//!    NOTIFY. Every `events.poll_ms` it wakes all feeds, whatever was said: that is the safety net.
 //! 4. Another thread LISTENs on a connection of its own and wakes the feeds of this instance.
 //! 5. A feed, one a merchant somebody listens to, is pumped: what is in the outbox is published ([`crate::store::events::publish`]),
 //!    and what was published since the last time goes to all who listen.
@@ -153,7 +153,7 @@ fn publish(store: &Store, metrics: &Metrics, clock: &Clock, merchant: MerchantId
 }
 
 impl Hub {
-    /// Steps 3: wakes and calls out.
+    /// Step 3: wakes and calls out.
     fn tell(&self) {
         let mut polled = Instant::now();
         while let Some(poked) = self.pokes.take(self.poll.saturating_sub(polled.elapsed())) {
@@ -183,7 +183,7 @@ impl Hub {
             match self.store.listen() {
                 Ok(listener) => {
                     wait = LOOK;
-                    // What was called out meanwhile was not heard.
+                    // Notices that were sent meanwhile are lost.
                     self.feeds.wake_all();
                     if let Err(error) = self.hear(listener) {
                         log::warn!("The listening connection is lost: {error}");

@@ -52,7 +52,7 @@ impl Response {
 /// What all clients share: the connections, and the limits.
 #[derive(Clone)]
 pub struct Line {
-    /// Made when it is first used: where it is set up, one may not block.
+    /// Made when it is first used, because the code that sets it up must not block.
     http: Arc<OnceLock<Result<blocking::Client, String>>>,
     timeout: Duration,
     in_flight_max: usize,

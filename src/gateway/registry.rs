@@ -40,7 +40,7 @@ pub struct Opening<'a> {
     dir: &'a Path,
 }
 
-/// No key is as short: one of 1024 bits, in the shortest of its forms, has 600 characters of base64 and more.
+/// Text that is longer is no file's name but a key: one of 1024 bits, in its shortest form, has more than 600 characters of base64.
 const FILE_NAME_MAX: usize = 500;
 
 impl Opening<'_> {
@@ -156,7 +156,7 @@ impl Gateways {
     ) -> Result<Arc<dyn Gateway>, String> {
         let gateway: Arc<dyn Gateway> = Arc::from(opener(method)(self.opening(merchant, method, credentials, dir))?);
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        // Strangers may name merchants that there are none of.
+        // Strangers may name merchants that do not exist.
         if opened.len() < OPENED_MAX {
             return Ok(Arc::clone(opened.entry((merchant, method)).or_insert(gateway)));
         }

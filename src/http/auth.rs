@@ -35,7 +35,7 @@ struct Claims {
     aud: String,
     iat: i64,
     exp: i64,
-    /// Never ours; but whoever else may sign with the secret means it.
+    /// Not-before. We never set it, but honour it in tokens that another holder of the secret signed.
     #[serde(default, skip_serializing)]
     nbf: Option<i64>,
     /// Of staff: their account's `tokens_from`, in microseconds since 1970.

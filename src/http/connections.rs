@@ -3,8 +3,9 @@
 //! actix bounds the time for the first head of a connection and for idling between requests. What it leaves open is bounded here: half a
 //! head behind a whole request, an answer that nobody takes.
 //!
-//! Contract: a connection that could be sent nothing for `http.silence_seconds` is closed. Whoever is being served is sent something in
-//! that time, so it needs not know what a connection is about: half of it may pass between two requests, the other half with the answer.
+//! Contract: a connection to which nothing could be written for `http.silence_seconds` is closed, whatever it is waiting for. A client that
+//! is being served is written to in that time: it may idle between two requests for half of it at most, which leaves the other half for the
+//! answer.
 
 use std::fmt::Debug;
 use std::future::{Future, ready};
@@ -110,7 +111,8 @@ struct Patient<S> {
     stream: S,
     silence: Duration,
     written_at: Instant,
-    /// Set to a time that was right once. It is moved only when it is reached: most connections never get there.
+    /// When to look whether the silence has lasted too long. A write does not move it: it is set again only when it goes off, which on most
+    /// connections it never does.
     alarm: Pin<Box<Sleep>>,
 }
 

@@ -104,7 +104,7 @@ fn complete(operation: &mut Operation) {
         "401" | "403" | "429" => has_token,
         "408" | "413" | "415" => has_body,
         "422" => has_body || has_query,
-        // What takes no path tells an operator how the service is.
+        // Routes without a parameter in their path are the operator's: they say themselves what they answer.
         "404" | "500" | "503" => has_path,
         _ => false,
     };

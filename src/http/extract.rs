@@ -113,7 +113,7 @@ fn key_of(req: &HttpRequest) -> Result<IdempotencyKey, Error> {
 pub(super) struct Admission(watch::Receiver<bool>);
 
 impl Admission {
-    /// Has what is read of the request later wait until the sender says so.
+    /// Makes the body of this request wait until the returned sender says that whoever sent it may do this.
     pub(super) fn await_in(req: &HttpRequest) -> watch::Sender<bool> {
         let (admit, admission) = watch::channel(false);
         req.extensions_mut().insert(Self(admission));
@@ -209,7 +209,7 @@ fn is_declared(headers: &HeaderMap, kind: &str) -> bool {
 /// The most bytes of a table, which is more than any other body may be given: a menu of some thousand dishes.
 const TABLE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// How long a table may take to arrive, by the line of a restaurant.
+/// How long a table may take to arrive over a restaurant's line.
 const TABLE_TIME: Duration = Duration::from_secs(60);
 
 /// A body of CSV, as it came.
@@ -252,7 +252,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 /// The field at fault: where the parser stood, and, when it missed a field there, that field.
 fn field_at(path: &str, reason: &str) -> String {
-    // Nowhere yet is a point, and a name that was not finished a question mark.
+    // The parser's path is `.` at the top, and ends in `?` within a name that was not read to its end.
     let path = path.trim_end_matches(['.', '?']);
     let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     match missing {
@@ -280,7 +280,7 @@ pub(super) fn line(field: &'static str, value: &str, chars_max: usize) -> Result
 /// The address of something on the web, of at most 500 characters. It names no user: whoever is shown it would learn the password.
 pub(super) fn web_address(field: &'static str, value: &str) -> Result<String, Error> {
     let value = line(field, value, 500)?;
-    // A parser takes more for an address than others would: `https:example.com`.
+    // The parser also takes what others would not, such as `https:example.com`.
     let scheme = value.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     let is_fit = |url: &reqwest::Url| url.has_host() && url.username().is_empty() && url.password().is_none();
     if scheme.is_some_and(|scheme| ["http", "https"].contains(&&*scheme))

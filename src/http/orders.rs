@@ -281,7 +281,8 @@ fn wanted(app: &App, lines: impl Iterator<Item = (GoodsId, i64)>) -> Result<Want
     Ok(WantedLines::new(&lines, Limits { lines_max: limits.lines_max, count_max: limits.count_max })?)
 }
 
-/// Takes an order that is placed out of its cart. It stands whatever becomes of that: the next who reads the cart would do it.
+/// Takes an order that is placed out of its cart. The order stands whatever becomes of that: if it fails, the next who reads the cart does
+/// it.
 async fn settle(app: &Data<App>, owner: Owner) {
     let now = app.clock.now();
     if let Err(error) = blocking(app, move |app| app.carts.settle(owner, now)).await {

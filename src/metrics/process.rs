@@ -51,7 +51,7 @@ fn field(path: &str, name: &str) -> Option<f64> {
 /// Of `/proc/self/stat`, in seconds.
 struct Stat {
     cpu: f64,
-    /// After the machine.
+    /// How long after the machine the process started.
     started_after: f64,
 }
 

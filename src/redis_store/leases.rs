@@ -13,8 +13,9 @@ use crate::domain::MerchantId;
 use crate::store::Unavailable;
 
 /// Takes the lease if nobody has it: the lease, the fence; a token, milliseconds to hold it, milliseconds to keep the fence. Returns the
-/// new fence, 0 when somebody has the lease. The fence is the time in microseconds, or one more than the last one should that be
-/// greater: so it grows when Redis has forgotten everything, and when its clock was set back. Lua would write it as 1.7e+15.
+/// new fence, 0 when somebody has the lease. The fence is the time in microseconds, or one more than the last one should that be greater:
+/// so it grows even when Redis has forgotten everything, or its clock was set back. Formatted with `%.0f`, because Lua's default would give
+/// 1.7e+15.
 const ACQUIRE: &str = "
     local time = redis.call('TIME')
     local fence = math.max(tonumber(time[1]) * 1000000 + tonumber(time[2]), tonumber(redis.call('GET', KEYS[2]) or '0') + 1)

@@ -187,7 +187,7 @@ fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// Puts values where their names stand: `{{name}}` escaped, `{{&name}}` as they are. What a value says is not looked into.
+/// Puts values where their names stand: `{{name}}` escaped, `{{&name}}` as they are. Names within values are left alone.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut page = String::new();
     let mut parts = template.split("{{");

@@ -5,9 +5,9 @@
 //!
 //! 1. [`Carts::to_place`] reads the cart. Its id and what is selected become a placement, which the engine commits.
 //! 2. [`Carts::settle`] takes what was ordered out of the cart, and gives it another id.
-//! 3. Should 2 not happen (a crash, a Redis that is down), whoever reads or changes the cart next asks whether there is an order from
-//!    its id, and if so does 2 first. A reader who finds no order has read the cart before the order was answered. So nobody sees an
-//!    order that was answered and the cart it was placed from.
+//! 3. Should 2 not happen (a crash, a Redis that is down), whoever reads or changes the cart next asks whether there is an order from its
+//!    id, and if so does 2 first. A reader who finds no order has read the cart before the order was answered. So nobody who was told of
+//!    the order still sees its lines in the cart.
 //!
 //! Contract: reads and changes of one cart are atomic against each other, by its row's lock in PostgreSQL, by compare and swap in
 //! Redis. Transactions are begun and ended here, not by the caller: no connection is held while Redis is waited for.

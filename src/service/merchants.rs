@@ -1,4 +1,4 @@
-//! A restaurant of one's own comes into being.
+//! Adding a restaurant of one's own.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

@@ -23,7 +23,7 @@ use crate::store::{Tx, alerts, moves, payments};
 /// How long before the order's own deadline the gateway stops taking money: a payment in the last second shall not race it.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);
 
-/// How long after its end an attempt is looked at that was closed although the gateway had not heard of it.
+/// How long after its deadline the gateway is asked once more about an attempt that was closed although the gateway had not heard of it.
 const LAST_LOOK: TimeDelta = TimeDelta::minutes(1);
 
 /// How long after its end an attempt may be open before a human is told.

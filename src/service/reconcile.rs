@@ -323,8 +323,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Whether a refund may stand so here when it stood so there. A bill is not corrected later, so that what was on its way then may
-/// have come to any end since.
+/// Whether a refund's state here fits its state in the bill. A bill is not corrected later, so that what was on its way then may have come
+/// to any end since.
 const fn agree(there: BillState, here: RefundState) -> bool {
     match there {
         BillState::Done => matches!(here, RefundState::Succeeded),

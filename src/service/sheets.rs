@@ -137,7 +137,7 @@ fn apply(tx: &mut Tx<'_>, plan: &Plan<'_>, by: Actor, now: DateTime<Utc>) -> Res
         products.push(before.id);
         let is_moved = before.category_id != category_id;
         if is_moved || (&before.name, &before.image_url) != (&draft.name, &draft.image_url) {
-            // What moves stands last where it comes to.
+            // A dish that moves comes last in its new category.
             let last = if is_moved { Some(next(&menu::product_positions(tx, category_id)?)) } else { None };
             change_product(tx, before.id, |product| {
                 product.category_id = category_id;

@@ -39,8 +39,8 @@ pub struct Filter {
     pub text: Option<String>,
 }
 
-/// How far an order's id, which is made when its request arrives, may be from the time it was placed at: far more than it is, so that a
-/// clock that was wrong for a while hides nothing.
+/// How far the time in an order's id, which is made when the request arrives, may be from the time it was placed at. It is far less; but a
+/// clock that was wrong for a while must hide no order.
 const IDS_ARE_OFF: TimeDelta = TimeDelta::days(1);
 
 /// The least id that can have been made at `time`, whose milliseconds stand in front.
@@ -48,14 +48,14 @@ pub(super) fn first_id(time: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(u128::from(u64::try_from(time.timestamp_millis()).unwrap_or_default()) << 80)
 }
 
-/// Between which ids orders are found that were placed in a time.
+/// The ids between which to look for orders that were placed from `from` until just before `until`.
 pub(super) fn ids_around(from: DateTime<Utc>, until: DateTime<Utc>) -> (Uuid, Uuid) {
     (first_id(from - IDS_ARE_OFF), first_id(until + IDS_ARE_OFF))
 }
 
 type Condition<'a> = Box<dyn BoxableExpression<orders::table, Pg, SqlType = Nullable<Bool>> + 'a>;
 
-/// What [`Filter::text`] asks for. Its wildcards are letters like all others.
+/// The orders that [`Filter::text`] finds. Wildcards in it stand for themselves.
 fn with_text<'a>(text: &str) -> Condition<'a> {
     let mut pattern = String::from("%");
     for letter in text.chars() {

@@ -76,8 +76,9 @@ pub fn lock_counter(tx: &mut Tx<'_>) -> QueryResult<i64> {
     counter.first(tx.conn)
 }
 
-/// Moves at most `limit` rows of the outbox to the events, each with the next number, and queues their deliveries where the merchant
-/// has a webhook. Every instance hears of it when it is committed. Returns how many it were; fewer than `limit`: there are no more.
+/// Moves at most `limit` rows of the outbox to the events, each with the next number, and queues their deliveries where the merchant has a
+/// webhook. Every instance hears of it when it is committed. Returns how many rows were moved; fewer than `limit` means the outbox is
+/// empty.
 pub fn publish(tx: &mut Tx<'_>, limit: i64, now: DateTime<Utc>) -> QueryResult<usize> {
     let last = lock_counter(tx)?;
     let count = number(tx, last, limit, now)?;
@@ -217,7 +218,7 @@ pub fn purge_events(tx: &mut Tx<'_>, before: DateTime<Utc>, limit: i64) -> Query
         .execute(tx.conn)
 }
 
-/// The merchants whose first event, or first row that nobody asked for, happened before `before`: whom a purge is for. At most `limit`.
+/// The merchants whose first event, or first row that is not yet published, happened before `before`: those to purge. At most `limit`.
 pub fn merchants_to_purge(conn: &mut Conn, before: DateTime<Utc>, limit: i64) -> QueryResult<Vec<MerchantId>> {
     let published = events::table
         .filter(events::merchant_id.eq(merchants::id))

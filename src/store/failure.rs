@@ -79,8 +79,8 @@ impl Cause {
         }
     }
 
-    /// Whether it is worth running the transaction again at once. Who has waited that long already, or is not wanted, is answered
-    /// instead.
+    /// Whether it is worth running the transaction again at once. A caller who has waited that long already, or whom the server refuses for
+    /// now, is answered instead.
     pub const fn passes(self) -> bool {
         match self {
             Self::Deadlock

@@ -23,7 +23,7 @@ const LOCK: i64 = 0x526f_774c_6f63_6b21;
 
 /// Shorter than the service itself waits for a lock, so that those who wait behind a migration get theirs in the same attempt.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// A second's outage is a bad one, and a migration that needs more than this does not belong into a transaction.
+/// Ten seconds without a table is already an outage; longer work belongs outside a transaction.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts those who waited behind the first have their turn.
 const PAUSE: Duration = Duration::from_secs(1);

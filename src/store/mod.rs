@@ -129,8 +129,8 @@ impl Store {
         Ok(Self { pool, url, session, attempts_max, metrics, told: OnceLock::new() })
     }
 
-    /// Has `told` called after every commit whose transaction wrote to the outbox, on the thread that committed: so it must be quick.
-    /// Whoever asks first is the only one.
+    /// Has `told` called after every commit whose transaction wrote to the outbox, on the thread that committed: so it must be quick. Only
+    /// the first call counts.
     pub fn on_told(&self, told: Told) {
         let _ = self.told.set(told);
     }

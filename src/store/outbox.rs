@@ -62,7 +62,7 @@ fn append(
     Ok(())
 }
 
-/// Drops rows of this merchant that happened before `before` and that nobody has asked for: at most `limit`. Returns how many.
+/// Drops this merchant's rows that happened before `before` and are not yet published: at most `limit`. Returns how many.
 pub fn purge_outbox(tx: &mut Tx<'_>, before: DateTime<Utc>, limit: i64) -> QueryResult<usize> {
     events::lock_counter(tx)?;
     let ids: Vec<i64> = outbox::table

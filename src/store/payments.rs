@@ -19,7 +19,7 @@ use crate::domain::{MerchantId, OrderId, PaymentId};
 pub struct Payment {
     /// Its id.
     pub id: PaymentId,
-    /// The attempt under whose number its money came: itself, unless that had its money already.
+    /// The attempt under whose number its money came: this one, unless it was made of a second transaction under that number.
     pub attempt: PaymentId,
     /// The order it is for.
     pub order: OrderId,

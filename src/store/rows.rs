@@ -8,7 +8,7 @@ use crate::domain::AccountId;
 use crate::domain::money::Money;
 use crate::domain::placement::GrantTo;
 
-/// Why a row is none of ours: a constraint must have been dropped.
+/// Why a row cannot be read: a constraint must have been dropped.
 pub(super) type Corrupt = Box<dyn std::error::Error + Send + Sync>;
 
 /// The error of a query that met such a row.
@@ -21,7 +21,7 @@ pub(super) fn money(amount: Decimal) -> Result<Money, Corrupt> {
     Ok(Money::new(amount)?)
 }
 
-/// A grant from its columns: whom it is for, and how many units. None where there is none; their CHECK lets nothing else be half there.
+/// A grant from its columns: whom it is for, and how many units. None where all are null; half a grant is corrupt, for a CHECK forbids it.
 pub(super) fn grant(
     account: Option<Uuid>,
     kind: Option<String>,
@@ -36,7 +36,7 @@ pub(super) fn grant(
     Ok(Some((to, u64::try_from(units)?)))
 }
 
-/// The columns of whom a grant is for: the account, or the kind of the buyer's.
+/// Whom a grant is for, as columns: an account, or the kind of the buyer's own.
 pub(super) fn grant_columns(to: GrantTo) -> (Option<Uuid>, Option<&'static str>) {
     match to {
         GrantTo::Account(account) => (Some(account.0), None),

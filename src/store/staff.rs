@@ -24,7 +24,7 @@ pub struct Member {
     pub role: Role,
     /// Whether they may log in at all.
     pub is_active: bool,
-    /// Tokens issued while this was another are no longer good.
+    /// Each staff token repeats this value; a token with another value is no longer valid.
     pub tokens_from: DateTime<Utc>,
     /// Since when there is the account.
     pub created_at: DateTime<Utc>,
@@ -74,7 +74,7 @@ pub fn lock_with_owners(tx: &mut Tx<'_>, id: StaffId) -> QueryResult<Vec<Member>
         .filter(staff::role.eq(Role::Owner.name()).or(staff::id.eq(id.0)))
         .order(staff::id)
         .select(COLUMNS)
-        // The trail's foreign key shares the key of a member who acts: that need not wait for this.
+        // Not `FOR UPDATE`: a row of the trail locks the key of the member it names, and need not wait for this.
         .for_no_key_update()
         .load(tx.conn)?;
     rows.into_iter().map(member).collect()

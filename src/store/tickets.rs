@@ -14,7 +14,7 @@ pub struct Ticket {
     pub copy: i32,
     /// When it was printed.
     pub printed_at: DateTime<Utc>,
-    /// What who printed it is called now.
+    /// Name of the member of staff who printed it, as it is now.
     pub printed_by: String,
 }
 

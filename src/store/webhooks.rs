@@ -43,7 +43,7 @@ pub const STATES: [&str; 3] = ["pending", "delivered", "parked"];
 pub struct Claim {
     /// What is to be delivered.
     pub event: Event,
-    /// The how-manieth attempt this is.
+    /// Which attempt this is, counted from 1.
     pub attempt: i32,
     /// Until when it is ours.
     pub until: DateTime<Utc>,

@@ -89,11 +89,11 @@ pub struct Plan<'a> {
     pub categories: Vec<CategoryDraft>,
     /// The products that rows name.
     pub products: Vec<ProductDraft>,
-    /// A goods for each row.
+    /// The goods of each row, in the order of the rows.
     pub goods: Vec<GoodsDraft<'a>>,
 }
 
-/// What rows say of the same thing, and where it was said first.
+/// Notes a fault unless a row says the same of a category or product as row `first`, which named it first.
 fn agree(faults: &mut Vec<Fault>, row: &Row, first: usize, column: Column, is_same: bool) {
     if !is_same {
         faults.push(Fault::of(row.number, column, Why::UnlikeRow { row: first }));
@@ -164,7 +164,7 @@ impl<'a> Planner<'a> {
     fn new(menu: &'a Menu) -> Self {
         let known_categories: HashMap<i64, &Category> =
             menu.categories.iter().map(|category| (category.id, category)).collect();
-        // Whoever reads a menu while it changes may miss where a dish stands just now.
+        // A menu that was read while it changed may lack the category of a dish that was being moved.
         let products = menu.products.iter().filter(|product| known_categories.contains_key(&product.category_id));
         let known_products: HashMap<i64, &Product> = products.map(|product| (product.id, product)).collect();
         let goods = menu.goods.iter().filter(|goods| known_products.contains_key(&goods.product_id));
@@ -335,7 +335,7 @@ impl<'a> Planner<'a> {
     fn goods(&mut self, row: &'a Row, before: Option<&'a Goods>, product: usize) -> GoodsDraft<'a> {
         let mut changes = Vec::new();
         let is_compared = |column: &Column| match before {
-            // What there is of goods that are there is for information.
+            // The stock of goods that exist already is for information only.
             Some(_) => *column != Column::Stock,
             None => true,
         };

@@ -9,7 +9,7 @@ use x509_cert::der::Decode;
 
 use crate::hex;
 
-/// What is of use of a certificate.
+/// What is needed of a certificate.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     /// Alipay's number of it: MD5 over issuer and serial number.

@@ -58,8 +58,8 @@ pub(super) struct Refunded {
 }
 
 impl Refunded {
-    /// Where the refund stands. Success of the call is none of the refund: `fund_change` must be `Y`. Where it is not, the refund may have
-    /// been made by an earlier call of the same number, or not yet: a query tells.
+    /// Where the refund stands. That the call succeeded does not mean that the refund did: `fund_change` must be `Y`. Where it is not, the
+    /// refund may have been made by an earlier call of the same number, or not yet: a query tells.
     pub(super) fn standing(&self, refund: &Refunding<'_>) -> Result<RefundStanding, GatewayError> {
         check(&self.out_trade_no, refund.payment)?;
         if self.trade_no != refund.transaction {

@@ -62,7 +62,8 @@ pub(super) struct VerifyingKey(ParsedPublicKey);
 impl VerifyingKey {
     /// Of PKCS#1 or X.509 (SubjectPublicKeyInfo), in DER; none for what is no RSA key of at least 2048 bits.
     pub(super) fn from_der(der: &[u8]) -> Option<Self> {
-        // The size is looked at when something is verified, which would be late; a key for encryption is looked at when it is read.
+        // The size of a key that verifies is checked only when it verifies something, which would be late; that of one that encrypts, when
+        // it is read.
         let x509: PublicKeyX509Der<'_> = PublicKey::from_der(der).ok()?.as_der().ok()?;
         PublicEncryptingKey::from_der(x509.as_ref()).ok()?;
         ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok().map(Self)

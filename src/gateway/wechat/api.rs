@@ -80,7 +80,7 @@ impl Caller {
             let may_repeat = is_safe && failure.may_repeat && repetitions < REPETITIONS_MAX && has_time;
             if !may_repeat {
                 return Err(match (failure.error, earlier) {
-                    // That it was not reached now says nothing of the time before.
+                    // That the provider was not reached this time does not undo what an earlier sending may have done.
                     (GatewayError::Unsent(_) | GatewayError::Busy, Some(earlier)) => earlier,
                     (error, _) => error,
                 });

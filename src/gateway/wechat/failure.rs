@@ -1,4 +1,4 @@
-//! What an answer of WeChat Pay's means that is no success.
+//! What an unsuccessful answer of WeChat Pay means.
 //!
 //! Contract: pure. An error code counts only in an answer whose signature is good, and only if it is known; everything else is unclear.
 //! What the provider writes with and without underscores is one code.
@@ -73,7 +73,7 @@ pub(super) fn judge(status: u16, body: &[u8], verified: Result<(), &'static str>
     };
     match (status, verified) {
         (200 | 204, Ok(())) => None,
-        // These are not signed: what is wrong lies before whoever signs.
+        // These are not signed: they come from a layer in front of the one that signs.
         (429, _) => Some(Failure { error: GatewayError::Busy, may_repeat: true }),
         (401, Err(_)) if is(&code, "SIGNERROR") => refused(),
         (500..=599, _) => unclear(format!("it failed with {status}"), true),

@@ -78,9 +78,9 @@ impl Transaction {
         Ok(read)
     }
 
-    /// Where it stands. The states of payments by code do not occur with mini-programs; they mean what they mean there. Of what has gone back,
-    /// in part or whole, nobody asks who knows that it came; so where it is asked for, somebody has sent it back by hand, and it takes a
-    /// human to tell what the order is worth.
+    /// Where it stands. The states of payments by code do not occur with mini-programs; they mean what they mean there. `REFUND`, money
+    /// that has gone back in part or whole, is not among them: a payment that is known to be made is not asked about, so somebody has sent
+    /// its money back by hand, and a human must say what the order is worth.
     pub(super) fn standing(&self) -> Result<Standing, Misfit> {
         match self.trade_state.as_str() {
             "SUCCESS" => self.receipt().map(Standing::Paid),
@@ -201,13 +201,13 @@ pub(super) fn refund(account: &Account, refund: &Refunding<'_>) -> Value {
     body
 }
 
-/// What of a text fits into so many bytes.
+/// The beginning of a text that fits into so many bytes.
 fn cut(text: &str, bytes_max: usize) -> &str {
     let fits = text.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= bytes_max);
     &text[..fits.last().unwrap_or(0)]
 }
 
-/// An amount of fen that is more than nothing, and that there can be.
+/// An amount of fen that is more than nothing and no more than an amount can be.
 fn money(fen: u64) -> Option<Money> {
     (1..=Money::MAX.fen()).contains(&fen).then(|| Money::from_fen(fen))
 }
@@ -224,7 +224,7 @@ fn unknown(field: &str, value: &str) -> Misfit {
     Misfit::Strange(format!("{field} {} is not known", shown(value)))
 }
 
-/// A word of the provider's, no longer than a word is.
+/// A word of the provider's, cut and escaped for a message.
 pub(super) fn shown(word: &str) -> String {
     word.chars().take(40).collect::<String>().escape_debug().to_string()
 }

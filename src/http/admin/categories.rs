@@ -44,7 +44,7 @@ pub(super) fn position(position: Option<i32>) -> Result<Option<i32>, Error> {
     position.map(|position| number("position", position, 0..=1_000_000)).transpose()
 }
 
-/// Where a picture is; nothing typed is none.
+/// The address of a picture; an empty text is none.
 fn image_url(typed: Option<String>) -> Result<Option<String>, Error> {
     let typed = typed.filter(|url| !url.trim().is_empty());
     typed.map(|url| web_address("image_url", &url)).transpose()

@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::error::Error;
 
-/// Refuses days that are out of this world, or in the wrong order.
+/// Refuses days in years that nobody can mean, and days in the wrong order.
 pub(super) fn checked_days(from: Option<NaiveDate>, to: Option<NaiveDate>) -> Result<(), Error> {
     for (name, day) in [("from", from), ("to", to)] {
         if day.is_some_and(|day| !(2000..=2200).contains(&day.year())) {

@@ -129,7 +129,7 @@ impl<'a> Cells<'a> {
             price: self.price(),
             on_sale: self.on_sale(is_added),
             daily_stock: self.number(Column::DailyStock, 0),
-            // What there is of goods that are there is for information, so it need not even be a number.
+            // The stock of goods that exist already is for information only, so it need not even be a number.
             stock: if is_added { self.number(Column::Stock, 0).unwrap_or_default() } else { 0 },
             stock_change: self.number(Column::StockChange, -STOCK_MAX).unwrap_or_default(),
         }

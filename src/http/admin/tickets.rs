@@ -25,7 +25,7 @@ pub(super) struct TicketView {
     #[schema(minimum = 1)]
     copy: i32,
     printed_at: DateTime<Utc>,
-    /// What who printed it is called.
+    /// Name of the member of staff who printed it.
     printed_by: String,
 }
 

@@ -36,8 +36,8 @@ pub use self::paying::Started;
 /// How often a transaction is tried that meets attempts which must be closed first.
 const ROUNDS: usize = 3;
 
-/// One round of what is asked in its time. A gateway that does not answer in it is left alone until the next, and so holds up nobody else's
-/// payments and refunds for longer.
+/// One pass over everything due. A gateway that does not answer is skipped for the rest of the pass, so that it holds up nobody else's
+/// payments and refunds.
 #[derive(Default)]
 pub struct Round(Mutex<HashSet<(MerchantId, PayMethod)>>);
 
