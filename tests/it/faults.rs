@@ -304,7 +304,7 @@ async fn what_passes_is_tried_again_order_by_order() {
         "CREATE SEQUENCE tries;
          CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              IF NEW.remark = 'unlucky' AND nextval('tries') = 1 THEN
-                 RAISE EXCEPTION 'once' USING ERRCODE = 'deadlock_detected';
+                 RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected';
              END IF;
              RETURN NEW;
          END $$;
