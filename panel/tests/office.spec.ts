@@ -14,7 +14,10 @@ test('only what was changed is saved, and customers feel it', async ({ browsers,
   await page.getByTestId('save').click();
   await expect(page.getByTestId('unsaved')).toBeHidden();
   expect(await owner.settings()).toEqual({ ...before, minimum_amount: '50.00', unpaid_minutes: 30 });
-  await expect((await restaurant.guest()).place()).rejects.toThrow('below_minimum');
+  const guest = await restaurant.guest();
+  const address_id = await guest.address({ contact: 'Li', phone: '13800138000', place: 'Road 1' });
+  await expect(guest.place({ fulfilment: { kind: 'delivery', address_id } })).rejects.toThrow('below_minimum');
+  expect((await guest.place()).total).toBe('24.00');
 });
 
 test('what cannot be is told at its field', async ({ browsers, restaurant }) => {

@@ -139,7 +139,7 @@ pub struct Shop {
     pub hours: Option<Hours>,
     /// Now, on the wall of the shop.
     pub local_time: NaiveTime,
-    /// The least the goods of an order must cost.
+    /// The least the goods of a delivery must cost.
     pub minimum_amount: Money,
     /// What a delivery costs.
     pub freight: Money,
@@ -372,7 +372,7 @@ fn decide(facts: &Facts, left: &Left, request: &Placement) -> Result<Order, Refu
         })
         .collect();
     let goods_amount: Money = lines.iter().map(OrderLine::amount).sum();
-    if goods_amount < shop.minimum_amount {
+    if matches!(fulfilment, Fulfilment::Delivery(_)) && goods_amount < shop.minimum_amount {
         return Err(Refusal::BelowMinimum { minimum: shop.minimum_amount, goods_amount });
     }
     let freight = freight(shop, &fulfilment, goods_amount);

@@ -37,7 +37,7 @@ pub enum Refusal {
     NotOnSale(Vec<GoodsId>),
     /// Too few left. Every short line, in ascending order of goods.
     OutOfStock(Vec<Short>),
-    /// The goods of the order cost less than the merchant's minimum.
+    /// The goods of a delivery cost less than the merchant's minimum.
     BelowMinimum {
         /// The least the goods must cost.
         minimum: Money,

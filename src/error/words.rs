@@ -209,8 +209,8 @@ fn refusal_detail(refusal: &Refusal) -> (String, String) {
             (format!("库存不足：{}。", zh.join("，")), format!("Out of stock: {}.", en.join(", ")))
         }
         Refusal::BelowMinimum { minimum, goods_amount } => (
-            format!("起送金额为 {minimum} 元，当前 {goods_amount} 元。"),
-            format!("Orders start at {minimum} yuan; this one has {goods_amount}."),
+            format!("外卖起送金额为 {minimum} 元，当前 {goods_amount} 元。"),
+            format!("Deliveries start at {minimum} yuan; this one has {goods_amount}."),
         ),
         Refusal::CartPlaced { order_id } => {
             (format!("该购物车已下单：{order_id}。"), format!("This cart was placed already, as order {order_id}."))

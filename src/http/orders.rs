@@ -188,7 +188,7 @@ impl PlaceOrder {
         (status = 201, body = OrderView, description = "Placed"),
         (status = 200, body = OrderView, description = "This key has placed this order before"),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
-            `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points`"),
+            `below_minimum` for a delivery, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points`"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
             `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `pay_method_not_offered`, `invalid_field`"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key"),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::extract::{Body, Customer, Merchant, line};
 use super::problem::{PROBLEM, ProblemView};
-use super::view::{AddressFields, Text, amount, optional_amount};
+use super::view::{AddressFields, Text, amount, minimum_amount, optional_amount};
 use super::{blocking, read, write};
 use crate::App;
 use crate::domain::money::Money;
@@ -87,8 +87,8 @@ struct Menu {
     hours: Option<HoursView>,
     #[schema(example = "Asia/Shanghai")]
     time_zone: &'static str,
-    /// The least the goods of an order must cost.
-    #[schema(schema_with = amount)]
+    /// The least the goods of a delivery must cost.
+    #[schema(schema_with = minimum_amount)]
     minimum_amount: Money,
     /// What a delivery costs.
     #[schema(schema_with = amount)]

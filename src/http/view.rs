@@ -64,20 +64,29 @@ pub(super) fn name_of<T: Named>() -> Object {
 
 /// The schema of an amount.
 pub(super) fn amount() -> Object {
-    amount_of(SchemaType::new(Type::String))
+    amount_of(SchemaType::new(Type::String), YUAN)
 }
 
 /// The schema of an amount that may be null.
 pub(super) fn optional_amount() -> Object {
-    amount_of(SchemaType::from_iter([Type::String, Type::Null]))
+    amount_of(SchemaType::from_iter([Type::String, Type::Null]), YUAN)
 }
 
-fn amount_of(schema_type: SchemaType) -> Object {
+/// The schema of a merchant's minimum.
+pub(super) fn minimum_amount() -> Object {
+    let description =
+        "The least the goods of a delivery must cost, in yuan (CNY) as a decimal string; other orders have no minimum";
+    amount_of(SchemaType::new(Type::String), description)
+}
+
+const YUAN: &str = "Yuan (CNY) as a decimal string";
+
+fn amount_of(schema_type: SchemaType, description: &str) -> Object {
     ObjectBuilder::new()
         .schema_type(schema_type)
         .pattern(Some(r"^[0-9]{1,12}(\.[0-9]{1,2})?$"))
         .examples(["19.80"])
-        .description(Some("Yuan (CNY) as a decimal string"))
+        .description(Some(description))
         .build()
 }
 

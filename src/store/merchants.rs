@@ -27,7 +27,7 @@ pub struct Merchant {
     pub hours: Option<Hours>,
     /// Takes no orders at the moment.
     pub paused: bool,
-    /// The least the goods of an order must cost, in yuan.
+    /// The least the goods of a delivery must cost, in yuan.
     pub minimum_amount: Money,
     /// What a delivery costs, in yuan.
     pub freight: Money,
@@ -170,7 +170,7 @@ pub struct NewMerchant<'a> {
     pub name: &'a LocalText,
     /// Its time zone.
     pub time_zone: Tz,
-    /// The least the goods of an order must cost, in yuan.
+    /// The least the goods of a delivery must cost, in yuan.
     pub minimum_amount: Money,
     /// What a delivery costs, in yuan.
     pub freight: Money,

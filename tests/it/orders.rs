@@ -211,6 +211,15 @@ async fn a_refused_key_may_be_used_again() {
     assert_eq!(alice.place("key", &order(&[(1, 100)])).await.status, 201);
 }
 
+/// Dumplings for 10 yuan, brought to an address of hers.
+async fn delivery(alice: &Customer<'_>) -> Value {
+    let address = json!({ "contact": "Li", "phone": "1234", "place": "home" });
+    let mut body = order(&[(1, 1)]);
+    body["fulfilment"] =
+        json!({ "kind": "delivery", "address_id": alice.post("/addresses", &address).await.json()["id"] });
+    body
+}
+
 async fn refused(alice: &Customer<'_>, body: &Value) -> Answer {
     let answer = alice.place("refused", body).await;
     assert!(answer.status.is_client_error(), "{}", answer.text);
@@ -291,10 +300,10 @@ async fn decisions_against_an_order() {
     "#);
 
     app.execute("UPDATE merchants SET minimum_amount = 10.01");
-    assert_answer!(refused(&alice, &order(&[(1, 1)])).await, @r#"
+    assert_answer!(refused(&alice, &delivery(&alice).await).await, @r#"
     {
       "code": "below_minimum",
-      "detail": "Orders start at 10.01 yuan; this one has 10.00.",
+      "detail": "Deliveries start at 10.01 yuan; this one has 10.00.",
       "goods_amount": "10.00",
       "minimum_amount": "10.01",
       "request_id": "[request]",

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::clients::Customer;
 use crate::harness::{TestApp, order, words};
 
 #[actix_web::test]
@@ -38,8 +39,36 @@ async fn settings_change_by_what_is_sent() {
     let alice = app.customer("alice").await;
     assert_eq!(alice.place("a", &order(&[(1, 2)])).await.refusal(), (409, "shop_paused".into()));
     manager.patch("/settings", &json!({ "paused": false })).await;
-    assert_eq!(alice.place("a", &order(&[(1, 1)])).await.refusal(), (409, "below_minimum".into()));
     assert_eq!(alice.place("a", &order(&[(1, 2)])).await.status, 201);
+}
+
+/// The ways to get the same dishes, each in an order that is well-formed.
+async fn ways(alice: &Customer<'_>) -> [Value; 3] {
+    let address = json!({ "contact": "Li", "phone": "1234", "place": "home" });
+    let address = alice.post("/addresses", &address).await.json();
+    [
+        json!({ "kind": "dine_in", "table": "A3" }),
+        json!({ "kind": "pickup" }),
+        json!({ "kind": "delivery", "address_id": address["id"] }),
+    ]
+    .map(|fulfilment| {
+        let mut body = order(&[(1, 1)]);
+        body["fulfilment"] = fulfilment;
+        body
+    })
+}
+
+#[actix_web::test]
+async fn the_minimum_is_for_deliveries() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    app.staff("manager").await.patch("/settings", &json!({ "minimum_amount": "20.00" })).await;
+    let [dine_in, pickup, mut delivery] = ways(&alice).await;
+    assert_eq!(alice.place("dine-in", &dine_in).await.status, 201);
+    assert_eq!(alice.place("pickup", &pickup).await.status, 201);
+    assert_eq!(alice.place("delivery", &delivery).await.refusal(), (409, "below_minimum".into()));
+    delivery["lines"][0]["count"] = json!(2);
+    assert_eq!(alice.place("delivery", &delivery).await.json()["total"], "25.00");
 }
 
 #[actix_web::test]

@@ -1924,7 +1924,7 @@ export interface components {
             freight: string;
             hours?: components["schemas"]["Hours"] | null;
             /**
-             * @description Yuan (CNY) as a decimal string
+             * @description The least the goods of a delivery must cost, in yuan (CNY) as a decimal string; other orders have no minimum
              * @example 19.80
              */
             minimum_amount: string;
@@ -2391,7 +2391,7 @@ export interface components {
             freight: string;
             hours?: components["schemas"]["OpeningHours"] | null;
             /**
-             * @description Yuan (CNY) as a decimal string
+             * @description The least the goods of a delivery must cost, in yuan (CNY) as a decimal string; other orders have no minimum
              * @example 19.80
              */
             minimum_amount: string;
@@ -6165,7 +6165,7 @@ export interface operations {
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
-            /** @description `out_of_stock` with every short line, `not_on_sale`, `price_changed`, `below_minimum`, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points` */
+            /** @description `out_of_stock` with every short line, `not_on_sale`, `price_changed`, `below_minimum` for a delivery, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */

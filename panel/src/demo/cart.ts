@@ -142,6 +142,11 @@ export function amountOfWhatIsThere(): string {
   return fromFen(chosen.value.reduce((sum, line) => sum + fen(line.price ?? '0') * there(line), 0));
 }
 
+/** The least that the dishes of an order must cost, in fen: a delivery has a minimum, other orders have none. */
+export function least(of: Menu | undefined, isDelivery: boolean): number {
+  return of !== undefined && isDelivery ? fen(of.minimum_amount) : 0;
+}
+
 /** What an order costs, as the service reckons it. */
 export interface Bill {
   freight: string;

@@ -271,8 +271,10 @@ fn the_shop_sets_the_terms() {
     check(
         "stock A=9@10
          shop minimum=20
-         order A:1 -> below minimum 10.00/20.00
-         order A:2 -> placed 20.00 pending_payment
+         order A:1 delivery -> below minimum 10.00/20.00
+         order A:2 delivery -> placed 25.00 pending_payment
+         order A:1 -> placed 10.00 pending_payment
+         order A:1 dine -> placed 10.00 pending_payment
          order A:2 delivery stranger -> unknown address",
     );
     check("shop paused\norder A:1 -> paused");

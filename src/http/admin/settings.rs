@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::http::extract::{Body, named, nullable, number, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, EditSettings, Staff, act};
-use crate::http::view::{NameFields, Text, amount, names, optional_amount};
+use crate::http::view::{NameFields, Text, amount, minimum_amount, names, optional_amount};
 use crate::http::{blocking, read};
 use crate::service;
 use crate::service::settings::{Changed, Webhook};
@@ -51,8 +51,8 @@ struct Settings {
     hours: Option<OpeningHours>,
     /// Takes no orders at the moment.
     paused: bool,
-    /// The least the goods of an order must cost.
-    #[schema(schema_with = amount)]
+    /// The least the goods of a delivery must cost.
+    #[schema(schema_with = minimum_amount)]
     minimum_amount: Money,
     /// What a delivery costs.
     #[schema(schema_with = amount)]

@@ -40,8 +40,11 @@ export const settings = {
   },
   orders: {
     title: ['订单', 'Orders'],
-    minimum: ['起订金额（元）', 'Minimum (yuan)'],
-    minimumHint: ['菜品金额低于它不能下单；0 表示不限', 'What the dishes must cost at least; 0: no minimum'],
+    minimum: ['外卖起送金额（元）', 'Minimum of a delivery (yuan)'],
+    minimumHint: [
+      '外卖的菜品金额低于它不能下单，堂食和自取不受限；0 表示不限',
+      'What the dishes of a delivery must cost at least; 0: no minimum. Dine-in and pickup have none',
+    ],
     freight: ['配送费（元）', 'Freight (yuan)'],
     freeFrom: ['满多少免配送费（元）', 'Free delivery from (yuan)'],
     freeFromHint: ['不填表示不免', 'Empty: never free'],

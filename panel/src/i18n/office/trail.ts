@@ -105,7 +105,7 @@ export const trail = {
     time_zone: ['时区', 'Time zone'],
     hours: ['营业时间', 'Hours'],
     paused: ['暂停接单', 'Paused'],
-    minimum_amount: ['起订金额', 'Minimum'],
+    minimum_amount: ['外卖起送金额', 'Minimum of a delivery'],
     freight: ['配送费', 'Freight'],
     free_freight_from: ['满多少免配送费', 'Free delivery from'],
     unpaid_minutes: ['付款时限（分钟）', 'Minutes to pay'],
