@@ -74,6 +74,26 @@ test('who calls off what they have paid for sees the money come back', async ({ 
   await expect(page.getByTestId('refund')).toHaveText('¥24.00 has been paid back', { timeout: 30_000 });
 });
 
+test('only what the restaurant offers can be chosen, and its minimum is for deliveries', async ({ browsers, restaurant }) => {
+  const owner = await restaurant.staff('owner');
+  await owner.change({ fulfilments: ['pickup', 'delivery'], takes_cash: false, minimum_amount: '50.00' });
+  const page = await browsers.visit(`/demo/${restaurant.id}`, { viewport: PHONE });
+  await expect(page.getByText('Deliveries from ¥50.00')).toBeVisible();
+  await fill(page, restaurant);
+  await expect(page.getByTestId('kind-pickup')).toBeChecked();
+  await expect(page.getByTestId('kind-dine_in')).toHaveCount(0);
+  await expect(page.getByTestId('pay-sandbox')).toBeChecked();
+  await expect(page.getByTestId('pay-cash')).toHaveCount(0);
+  await page.getByTestId('kind-delivery').check();
+  await expect(page.getByTestId('hindrance')).toHaveText('¥26.00 more for a delivery');
+  await page.getByTestId('kind-pickup').check();
+  await expect(page.getByTestId('place')).toBeEnabled();
+  await owner.change({ fulfilments: ['delivery'] });
+  await page.goto(`/demo/${restaurant.id}`);
+  await expect(page.getByTestId('check-out')).toHaveText('¥26.00 more for a delivery');
+  await expect(page.getByTestId('check-out')).toBeDisabled();
+});
+
 test('what is sold out under one’s fingers is left out, and the rest ordered', async ({ browsers, restaurant }) => {
   browsers.announce(/^409 POST .*\/orders$/);
   const page = await browsers.visit(`/demo/${restaurant.id}`, { viewport: PHONE });

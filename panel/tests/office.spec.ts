@@ -20,6 +20,29 @@ test('only what was changed is saved, and customers feel it', async ({ browsers,
   expect((await guest.place()).total).toBe('24.00');
 });
 
+test('what is switched off cannot be ordered, and the last way to order stays', async ({ browsers, restaurant }) => {
+  const page = await browsers.open('manager', '/settings');
+  await page.getByTestId('offers-dine_in').click();
+  // What is ticked again is as it was.
+  await page.getByTestId('offers-dine_in').click();
+  await expect(page.getByTestId('unsaved')).toBeHidden();
+  await page.getByTestId('offers-dine_in').click();
+  await page.getByTestId('offers-delivery').click();
+  await expect(page.getByTestId('offers-pickup').getByRole('checkbox')).toBeDisabled();
+  await page.getByTestId('takes-cash').click();
+  await expectAccessible(page);
+  await page.getByTestId('save').click();
+  await expect(page.getByTestId('unsaved')).toBeHidden();
+  expect(await (await restaurant.staff('owner')).settings()).toMatchObject({ fulfilments: ['pickup'], takes_cash: false });
+  const guest = await restaurant.guest();
+  const fulfilment = { kind: 'pickup' } as const;
+  await expect(guest.place()).rejects.toThrow('fulfilment_not_offered');
+  await expect(guest.place({ fulfilment })).rejects.toThrow('pay_method_not_offered');
+  expect((await guest.place({ fulfilment, pay_method: 'sandbox' })).state).toBe('pending_payment');
+  await page.getByTestId('nav-trail').click();
+  await expect(page.getByText('How orders can be had')).toBeVisible();
+});
+
 test('what cannot be is told at its field', async ({ browsers, restaurant }) => {
   const page = await browsers.open('manager', '/settings');
   await page.getByTestId('webhook-url').fill('ftp://example.com');

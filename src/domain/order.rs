@@ -92,13 +92,66 @@ pub enum Fulfilment<A> {
 }
 
 impl<A> Fulfilment<A> {
+    /// Which of the ways it is.
+    pub const fn kind(&self) -> FulfilmentKind {
+        match self {
+            Self::DineIn { .. } => FulfilmentKind::DineIn,
+            Self::Pickup => FulfilmentKind::Pickup,
+            Self::Delivery(_) => FulfilmentKind::Delivery,
+        }
+    }
+
     /// The name it is stored and shown under.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::DineIn { .. } => "dine_in",
-            Self::Pickup => "pickup",
-            Self::Delivery(_) => "delivery",
+        self.kind().name()
+    }
+}
+
+/// The ways an order can reach the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FulfilmentKind {
+    /// [`Fulfilment::DineIn`].
+    DineIn,
+    /// [`Fulfilment::Pickup`].
+    Pickup,
+    /// [`Fulfilment::Delivery`].
+    Delivery,
+}
+
+names!(FulfilmentKind { DineIn = "dine_in", Pickup = "pickup", Delivery = "delivery" });
+
+/// What a merchant lets its customers choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// To be served at a table.
+    pub dine_in: bool,
+    /// To fetch it.
+    pub pickup: bool,
+    /// To have it brought.
+    pub delivery: bool,
+    /// To pay in cash. The other ways to pay are offered where there is a gateway for them.
+    pub cash: bool,
+}
+
+impl Offered {
+    /// Whether orders may reach the customer that way.
+    pub const fn has(self, kind: FulfilmentKind) -> bool {
+        match kind {
+            FulfilmentKind::DineIn => self.dine_in,
+            FulfilmentKind::Pickup => self.pickup,
+            FulfilmentKind::Delivery => self.delivery,
         }
+    }
+
+    /// Whether the merchant wants to be paid that way, be there a gateway for it or not.
+    pub fn takes(self, method: PayMethod) -> bool {
+        self.cash || method != PayMethod::Cash
+    }
+
+    /// The names of the ways that orders may reach the customer.
+    pub fn fulfilments(self) -> Vec<&'static str> {
+        FulfilmentKind::ALL.iter().filter(|kind| self.has(**kind)).map(|kind| kind.name()).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
 use super::ledger::{AccountKind, points_amount, points_for};
 use super::money::Money;
-use super::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
+use super::order::{AddressSnapshot, Fulfilment, Offered, Order, OrderLine, OrderState, PayMethod};
 use super::{AccountId, AddressId, CartId, CustomerId, GoodsId, LocalText, OrderId, Refusal, Short};
 
 /// How large one order may be.
@@ -139,6 +139,8 @@ pub struct Shop {
     pub hours: Option<Hours>,
     /// Now, on the wall of the shop.
     pub local_time: NaiveTime,
+    /// What customers may choose from.
+    pub offered: Offered,
     /// The least the goods of a delivery must cost.
     pub minimum_amount: Money,
     /// What a delivery costs.
@@ -334,6 +336,13 @@ fn decide(facts: &Facts, left: &Left, request: &Placement) -> Result<Order, Refu
     }
     if let Some(hours) = shop.hours.filter(|hours| !hours.contain(shop.local_time)) {
         return Err(Refusal::ShopClosed { opens_at: hours.opens_at, closes_at: hours.closes_at });
+    }
+    let kind = request.fulfilment.kind();
+    if !shop.offered.has(kind) {
+        return Err(Refusal::FulfilmentNotOffered(kind));
+    }
+    if !shop.offered.takes(request.pay_method) {
+        return Err(Refusal::PayMethodNotOffered(request.pay_method));
     }
     let fulfilment = match &request.fulfilment {
         Fulfilment::DineIn { table } => Fulfilment::DineIn { table: table.clone() },

@@ -4,6 +4,7 @@ use chrono::NaiveTime;
 use serde::Serialize;
 
 use super::money::Money;
+use super::order::{FulfilmentKind, PayMethod};
 use super::{GoodsId, OrderId};
 
 /// A line that asks for more than there is.
@@ -29,6 +30,10 @@ pub enum Refusal {
         /// When the shop closes.
         closes_at: NaiveTime,
     },
+    /// The merchant's orders do not reach customers that way.
+    FulfilmentNotOffered(FulfilmentKind),
+    /// The merchant's orders cannot be paid that way.
+    PayMethodNotOffered(PayMethod),
     /// The customer's book has no such address.
     UnknownAddress,
     /// This merchant has no such goods. In ascending order.

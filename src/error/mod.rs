@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::menu::sheet::Fault;
 use crate::domain::money::Money;
-use crate::domain::order::{OrderState, PayMethod};
+use crate::domain::order::OrderState;
 use crate::domain::payment::RefundState;
 use crate::domain::placement::BadLines;
 use crate::domain::staff::Permission;
@@ -117,9 +117,6 @@ pub enum Error {
         /// When they may ask again.
         retry_after: Duration,
     },
-    /// The merchant's orders cannot be paid that way.
-    #[error("pay method {0} is not offered")]
-    PayMethodNotOffered(PayMethod),
     /// The time to pay an order is over.
     #[error("the time to pay is over")]
     PaymentTimeOver,
@@ -328,6 +325,8 @@ pub const fn refusal_code(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::ShopPaused => "shop_paused",
         Refusal::ShopClosed { .. } => "shop_closed",
+        Refusal::FulfilmentNotOffered(_) => "fulfilment_not_offered",
+        Refusal::PayMethodNotOffered(_) => "pay_method_not_offered",
         Refusal::UnknownAddress => "unknown_address",
         Refusal::UnknownGoods(_) => "unknown_goods",
         Refusal::NotOnSale(_) => "not_on_sale",
@@ -382,7 +381,10 @@ impl Error {
             Self::NameTaken => (409, "name_taken"),
             Self::LastOwner => (409, "last_owner"),
             Self::Refused(refusal) => match refusal {
-                Refusal::UnknownGoods(_) | Refusal::UnknownAddress => (422, refusal_code(refusal)),
+                Refusal::FulfilmentNotOffered(_)
+                | Refusal::PayMethodNotOffered(_)
+                | Refusal::UnknownGoods(_)
+                | Refusal::UnknownAddress => (422, refusal_code(refusal)),
                 _ => (409, refusal_code(refusal)),
             },
             Self::BodyTooLarge(_) => (413, "body_too_large"),
@@ -396,7 +398,6 @@ impl Error {
             Self::BadSheet(_) => (422, "bad_sheet"),
             Self::EmptyCart => (422, "empty_cart"),
             Self::LoginNotOffered => (422, "login_not_offered"),
-            Self::PayMethodNotOffered(_) => (422, "pay_method_not_offered"),
             Self::KeyReused => (422, "idempotency_key_reused"),
             Self::TooManyRequests { .. } => (429, "too_many_requests"),
             Self::NudgedAlready { .. } => (429, "nudged_already"),

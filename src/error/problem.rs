@@ -59,13 +59,14 @@ impl Error {
             Self::MalformedBody { field, .. } if !field.is_empty() => Some(field.clone()),
             Self::InvalidField { field, .. } => Some((*field).to_owned()),
             Self::StockTooLow { .. } => Some("delta".to_owned()),
-            Self::PayMethodNotOffered(_) => Some("pay_method".to_owned()),
             Self::LoginTaken => Some("login".to_owned()),
             Self::NameTaken => Some("name".to_owned()),
             Self::EmptyCart | Self::BadLines(BadLines::Empty | BadLines::TooMany { .. }) => Some("lines".to_owned()),
             Self::BadLines(BadLines::Count { line, .. }) => Some(format!("lines[{line}].count")),
             Self::KeyMissing | Self::KeyMalformed | Self::KeyReused => Some("Idempotency-Key".to_owned()),
             Self::Refused(refusal) => match refusal {
+                Refusal::FulfilmentNotOffered(_) => Some("fulfilment.kind".to_owned()),
+                Refusal::PayMethodNotOffered(_) => Some("pay_method".to_owned()),
                 Refusal::UnknownAddress => Some("fulfilment.address_id".to_owned()),
                 Refusal::UnknownGoods(_) | Refusal::NotOnSale(_) | Refusal::OutOfStock(_) => Some("lines".to_owned()),
                 Refusal::PriceChanged { .. } => Some("expected_total".to_owned()),
@@ -116,7 +117,11 @@ impl Error {
             Refusal::TooManyPoints { points, points_max } => {
                 vec![("points", json!(points)), ("points_max", json!(points_max))]
             }
-            Refusal::ShopPaused | Refusal::UnknownAddress | Refusal::PointsNotTaken => Vec::new(),
+            Refusal::ShopPaused
+            | Refusal::FulfilmentNotOffered(_)
+            | Refusal::PayMethodNotOffered(_)
+            | Refusal::UnknownAddress
+            | Refusal::PointsNotTaken => Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What people are told of an error, in Chinese and in English.
 
 use super::Error;
+use crate::domain::order::FulfilmentKind;
 use crate::domain::placement::BadLines;
 use crate::domain::{GoodsId, Refusal};
 use crate::store::cause;
@@ -60,10 +61,6 @@ impl Error {
             Self::NudgedAlready { .. } => {
                 fixed("刚刚已催单，请稍后再试。", "You have asked a moment ago; give it some time.")
             }
-            Self::PayMethodNotOffered(method) => (
-                format!("商家不支持该支付方式：{method}。"),
-                format!("This merchant does not take payments by {method}."),
-            ),
             Self::PaymentTimeOver => {
                 fixed("支付时间已过，请重新下单。", "The time to pay is over; place the order again.")
             }
@@ -197,6 +194,17 @@ fn refusal_detail(refusal: &Refusal) -> (String, String) {
                 format!("商家休息中，营业时间 {opens_at}–{closes_at}。"),
                 format!("The shop is closed; it is open from {opens_at} to {closes_at}."),
             )
+        }
+        Refusal::FulfilmentNotOffered(kind) => {
+            let (zh, en) = match kind {
+                FulfilmentKind::DineIn => ("堂食", "dine-in"),
+                FulfilmentKind::Pickup => ("自取", "pickup"),
+                FulfilmentKind::Delivery => ("外卖", "delivery"),
+            };
+            (format!("商家不提供{zh}。"), format!("This merchant does not offer {en}."))
+        }
+        Refusal::PayMethodNotOffered(method) => {
+            (format!("商家不支持该支付方式：{method}。"), format!("This merchant does not take payments by {method}."))
         }
         Refusal::UnknownAddress => ("收货地址不存在。".to_owned(), "Your address book has no such address.".to_owned()),
         Refusal::UnknownGoods(ids) => {

@@ -174,7 +174,7 @@ impl Gateways {
         is_everybodys.then(|| self.open_one(merchant, method, Table::new(), Path::new("")).ok()).flatten()
     }
 
-    /// How a merchant's orders can be paid.
+    /// How a merchant's orders can be paid, as far as gateways go: whether they may be is for its settings to say, too.
     pub fn methods(&self, merchant: MerchantId) -> impl Iterator<Item = PayMethod> {
         PayMethod::ALL.iter().copied().filter(move |method| self.get(merchant, *method).is_some())
     }

@@ -24,7 +24,7 @@ use crate::domain::money::Money;
 use crate::domain::moves::Actor;
 use crate::domain::order::{Fulfilment, Order, PayMethod};
 use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
-use crate::domain::{AddressId, CartId, CustomerId, GoodsId, MerchantId, OrderId};
+use crate::domain::{AddressId, CartId, CustomerId, GoodsId, MerchantId, OrderId, Refusal};
 use crate::error::Error;
 use crate::placement::Outcome;
 use crate::service;
@@ -190,7 +190,7 @@ impl PlaceOrder {
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`out_of_stock` with every short line, `not_on_sale`, `price_changed`, \
             `below_minimum` for a delivery, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points`"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
-            `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `pay_method_not_offered`, `invalid_field`"),
+            `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `fulfilment_not_offered`, `pay_method_not_offered`, `invalid_field`"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key"),
     ),
 )]
@@ -226,7 +226,7 @@ pub(super) async fn place_order(
 /// The lines that are sent, if what is configured allows them and the way to pay; none where the cart has them.
 fn checked_lines(app: &App, merchant: MerchantId, request: &PlaceOrder) -> Result<Option<WantedLines>, Error> {
     if app.gateways.get(merchant, request.pay_method).is_none() {
-        return Err(Error::PayMethodNotOffered(request.pay_method));
+        return Err(Refusal::PayMethodNotOffered(request.pay_method).into());
     }
     match &request.lines {
         Lines::Given(lines) => wanted(app, lines.iter().map(|line| (GoodsId(line.goods_id), line.count))).map(Some),

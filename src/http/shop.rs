@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::extract::{Body, Customer, Merchant, line};
 use super::problem::{PROBLEM, ProblemView};
-use super::view::{AddressFields, Text, amount, minimum_amount, optional_amount};
+use super::view::{AddressFields, Text, amount, fulfilments, minimum_amount, optional_amount};
 use super::{blocking, read, write};
 use crate::App;
 use crate::domain::money::Money;
@@ -87,6 +87,9 @@ struct Menu {
     hours: Option<HoursView>,
     #[schema(example = "Asia/Shanghai")]
     time_zone: &'static str,
+    /// How orders can be had.
+    #[schema(schema_with = fulfilments)]
+    fulfilments: Vec<&'static str>,
     /// The least the goods of a delivery must cost.
     #[schema(schema_with = minimum_amount)]
     minimum_amount: Money,
@@ -163,12 +166,12 @@ struct GoodsView {
 )]
 #[get("/v1/merchants/{m}/menu")]
 pub(super) async fn menu(app: Data<App>, merchant: Merchant) -> Result<HttpResponse, Error> {
-    let pay_methods = app.gateways.methods(merchant.0).map(PayMethod::name).collect();
-    let menu = read(&app, merchant.0, move |conn| read_menu(conn, merchant.0, pay_methods)).await?;
+    let gateways = app.gateways.methods(merchant.0).collect();
+    let menu = read(&app, merchant.0, move |conn| read_menu(conn, merchant.0, gateways)).await?;
     Ok(HttpResponse::Ok().json(menu))
 }
 
-fn read_menu(conn: &mut Conn, id: MerchantId, pay_methods: Vec<&'static str>) -> Result<Menu, Error> {
+fn read_menu(conn: &mut Conn, id: MerchantId, gateways: Vec<PayMethod>) -> Result<Menu, Error> {
     let merchant = merchants::find(conn, id)?.ok_or(Error::NotFound)?;
     let mut goods: HashMap<i64, Vec<GoodsView>> = HashMap::new();
     for row in catalog::goods_on_sale(conn, id)? {
@@ -195,16 +198,18 @@ fn read_menu(conn: &mut Conn, id: MerchantId, pay_methods: Vec<&'static str>) ->
         products: products.remove(&row.id).unwrap_or_default(),
     };
     let categories = catalog::categories(conn, id)?.into_iter().map(category).collect();
+    let offered = merchant.offered;
     Ok(Menu {
         name: merchant.name.into(),
         paused: merchant.paused,
         hours: merchant.hours.map(HoursView::from),
         time_zone: merchant.time_zone.name(),
+        fulfilments: offered.fulfilments(),
         minimum_amount: merchant.minimum_amount,
         freight: merchant.freight,
         free_freight_from: merchant.free_freight_from,
         points_per_yuan: merchant.points_per_yuan,
-        pay_methods,
+        pay_methods: gateways.into_iter().filter(|method| offered.takes(*method)).map(PayMethod::name).collect(),
         categories,
     })
 }

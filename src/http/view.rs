@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use super::extract::{line, text};
 use crate::domain::money::Money;
 use crate::domain::moves::{Move, Reason, Why};
-use crate::domain::order::{AddressSnapshot, Fulfilment, Order, OrderLine, OrderState, PayMethod};
+use crate::domain::order::{AddressSnapshot, Fulfilment, FulfilmentKind, Order, OrderLine, OrderState, PayMethod};
 use crate::domain::typed::NAME_CHARS_MAX;
 use crate::domain::{LocalText, Named};
 use crate::error::Error;
@@ -60,6 +60,12 @@ pub(super) fn names(names: Vec<&'static str>) -> Object {
 /// The schema of an enum's names.
 pub(super) fn name_of<T: Named>() -> Object {
     names(T::ALL.iter().map(|value| value.name()).collect())
+}
+
+/// The schema of the ways that orders can be had: one of them at least.
+pub(super) fn fulfilments() -> Array {
+    let kinds = names(FulfilmentKind::ALL.iter().map(|kind| kind.name()).collect());
+    ArrayBuilder::new().items(kinds).min_items(Some(1)).description(Some("How orders can be had")).build()
 }
 
 /// The schema of an amount.

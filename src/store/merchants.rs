@@ -11,6 +11,7 @@ use super::schema::merchants;
 use super::{Conn, QueryResult, Tx};
 use crate::domain::ledger::EarnedOn;
 use crate::domain::money::Money;
+use crate::domain::order::Offered;
 use crate::domain::placement::{Hours, Shop};
 use crate::domain::{BusinessDays, LocalText, MerchantId};
 
@@ -27,6 +28,8 @@ pub struct Merchant {
     pub hours: Option<Hours>,
     /// Takes no orders at the moment.
     pub paused: bool,
+    /// What customers may choose from.
+    pub offered: Offered,
     /// The least the goods of a delivery must cost, in yuan.
     pub minimum_amount: Money,
     /// What a delivery costs, in yuan.
@@ -70,6 +73,7 @@ impl Merchant {
             paused: self.paused,
             hours: self.hours,
             local_time: now.with_timezone(&self.time_zone).time(),
+            offered: self.offered,
             minimum_amount: self.minimum_amount,
             freight: self.freight,
             free_freight_from: self.free_freight_from,
@@ -102,6 +106,10 @@ pub(super) struct Row {
     points_per_yuan: i32,
     points_earned_per_yuan: i32,
     points_earned_on: String,
+    offers_dine_in: bool,
+    offers_pickup: bool,
+    offers_delivery: bool,
+    takes_cash: bool,
 }
 
 /// The types of [`Row`]'s columns.
@@ -125,6 +133,10 @@ pub(super) type RowType = (
     Integer,
     Integer,
     Text,
+    Bool,
+    Bool,
+    Bool,
+    Bool,
 );
 
 impl TryFrom<Row> for Merchant {
@@ -137,6 +149,12 @@ impl TryFrom<Row> for Merchant {
             time_zone: row.time_zone.parse()?,
             hours: row.opens_at.zip(row.closes_at).map(|(opens_at, closes_at)| Hours { opens_at, closes_at }),
             paused: row.paused,
+            offered: Offered {
+                dine_in: row.offers_dine_in,
+                pickup: row.offers_pickup,
+                delivery: row.offers_delivery,
+                cash: row.takes_cash,
+            },
             minimum_amount: money(row.minimum_amount)?,
             freight: money(row.freight)?,
             free_freight_from: row.free_freight_from.map(money).transpose()?,

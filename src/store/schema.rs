@@ -183,6 +183,10 @@ diesel::table! {
         webhook_secret -> Nullable<Text>,
         stock_day -> Nullable<Date>,
         keys_purged_to -> Nullable<Timestamptz>,
+        offers_dine_in -> Bool,
+        offers_pickup -> Bool,
+        offers_delivery -> Bool,
+        takes_cash -> Bool,
     }
 }
 

@@ -256,10 +256,9 @@ fn the_document_names_the_codes_that_are_peculiar_to_an_operation() {
     let table = include_str!("../../src/error/mod.rs").split("pub const fn refusal_code").nth(1).unwrap();
     let refusals = table.split("\n}").next().unwrap().split('"').skip(1).step_by(2);
     for code in refusals {
-        let status = if ["unknown_goods", "unknown_address"].contains(&code) { "422" } else { "409" };
-        names(orders, status, code);
+        let is_ours = ["unknown_goods", "unknown_address", "fulfilment_not_offered", "pay_method_not_offered"];
+        names(orders, if is_ours.contains(&code) { "422" } else { "409" }, code);
     }
-    names(orders, "422", "pay_method_not_offered");
     for cancel in [&format!("{orders}/{{id}}/cancel"), "/v1/admin/merchants/{m}/orders/{id}/cancel"] {
         names(cancel, "409", "payment_in_progress");
         names(cancel, "503", "gateway_unavailable");

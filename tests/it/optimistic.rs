@@ -65,7 +65,7 @@ async fn goods_that_change_meanwhile_are_read_again() {
         // This changes nothing of what an order is decided by.
         ("UPDATE goods SET position = 9", Some("50.00"), "50.00", 0.0),
         // The shop's own settings are read with the key, and hold from then on.
-        ("UPDATE merchants SET paused = true", None, "50.00", 0.0),
+        ("UPDATE merchants SET offers_pickup = false", None, "50.00", 0.0),
     ];
     for (change, expected_total, expected, retries) in cases {
         let freezer = Freezer::at(Point::Planned);

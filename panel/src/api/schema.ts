@@ -1572,6 +1572,8 @@ export interface components {
              * @example 19.80
              */
             freight?: string | null;
+            /** @description How orders can be had */
+            fulfilments?: ("dine_in" | "pickup" | "delivery")[];
             hours?: components["schemas"]["OpeningHours"] | null;
             /**
              * @description Yuan (CNY) as a decimal string
@@ -1586,6 +1588,8 @@ export interface components {
             points_earned_per_yuan?: number | null;
             /** Format: int32 */
             points_per_yuan?: number | null;
+            /** @description Can be false only where there is another way to pay. Orders that stand are paid as they were to be. */
+            takes_cash?: boolean | null;
             /**
              * @description A name of the IANA database.
              * @example Asia/Shanghai
@@ -1922,6 +1926,8 @@ export interface components {
              * @example 19.80
              */
             freight: string;
+            /** @description How orders can be had */
+            fulfilments: ("dine_in" | "pickup" | "delivery")[];
             hours?: components["schemas"]["Hours"] | null;
             /**
              * @description The least the goods of a delivery must cost, in yuan (CNY) as a decimal string; other orders have no minimum
@@ -2389,6 +2395,8 @@ export interface components {
              * @example 19.80
              */
             freight: string;
+            /** @description How orders can be had */
+            fulfilments: ("dine_in" | "pickup" | "delivery")[];
             hours?: components["schemas"]["OpeningHours"] | null;
             /**
              * @description The least the goods of a delivery must cost, in yuan (CNY) as a decimal string; other orders have no minimum
@@ -2410,6 +2418,8 @@ export interface components {
              * @description How many points pay one yuan; 0 where none are taken.
              */
             points_per_yuan: number;
+            /** @description Orders may be paid in cash. */
+            takes_cash: boolean;
             /** @example Asia/Shanghai */
             time_zone: string;
             /**
@@ -6178,7 +6188,7 @@ export interface operations {
             };
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
-            /** @description `idempotency_key_reused`, `unknown_goods`, `unknown_address`, `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `pay_method_not_offered`, `invalid_field` */
+            /** @description `idempotency_key_reused`, `unknown_goods`, `unknown_address`, `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `fulfilment_not_offered`, `pay_method_not_offered`, `invalid_field` */
             422: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */

@@ -33,6 +33,7 @@ fn facts() -> Facts {
             paused: false,
             hours: None,
             local_time: time("12:00"),
+            offered: Offered { dine_in: true, pickup: true, delivery: true, cash: true },
             minimum_amount: Money::ZERO,
             freight: money("5"),
             free_freight_from: None,
@@ -88,6 +89,8 @@ fn show_refusal(refusal: &Refusal) -> String {
         Refusal::ShopClosed { opens_at, closes_at } => {
             format!("closed {}-{}", opens_at.format("%H:%M"), closes_at.format("%H:%M"))
         }
+        Refusal::FulfilmentNotOffered(kind) => format!("no {kind}"),
+        Refusal::PayMethodNotOffered(method) => format!("no {method}"),
         Refusal::UnknownAddress => "unknown address".into(),
         Refusal::UnknownGoods(ids) => format!("unknown {}", letters(ids)),
         Refusal::NotOnSale(ids) => format!("not on sale {}", letters(ids)),
@@ -139,6 +142,10 @@ fn check(table: &str) {
             }
             "shop" => match rest.split_once('=').unwrap_or((rest, "")) {
                 ("paused", _) => facts.shop.paused = true,
+                ("no dine_in", _) => facts.shop.offered.dine_in = false,
+                ("no pickup", _) => facts.shop.offered.pickup = false,
+                ("no delivery", _) => facts.shop.offered.delivery = false,
+                ("no cash", _) => facts.shop.offered.cash = false,
                 ("points_per_yuan", points) => facts.shop.points_per_yuan = points.parse().expect("points"),
                 ("minimum", amount) => facts.shop.minimum_amount = money(amount),
                 ("free_freight_from", amount) => facts.shop.free_freight_from = Some(money(amount)),
@@ -278,6 +285,34 @@ fn the_shop_sets_the_terms() {
          order A:2 delivery stranger -> unknown address",
     );
     check("shop paused\norder A:1 -> paused");
+}
+
+#[test]
+fn an_order_is_for_what_is_offered() {
+    check(
+        "stock A=9@10
+         shop no dine_in
+         order A:1 dine -> no dine_in
+         order A:1 -> placed 10.00 pending_payment
+         order A:1 delivery -> placed 15.00 pending_payment",
+    );
+    check(
+        "stock A=9@10
+         shop no pickup
+         shop no delivery
+         order A:1 -> no pickup
+         order A:1 delivery stranger -> no delivery
+         order Z:1 dine cash -> unknown Z
+         order A:1 dine cash -> placed 10.00 pending_accept",
+    );
+    check(
+        "stock A=9@10
+         shop no cash
+         order A:1 cash -> no cash
+         order A:1 -> placed 10.00 pending_payment",
+    );
+    check("shop no cash\nshop no pickup\nshop paused\norder A:1 cash -> paused");
+    check("shop no cash\nshop no pickup\norder A:1 cash -> no pickup");
 }
 
 #[test]

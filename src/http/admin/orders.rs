@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::days::checked_days;
 use super::tickets::TicketView;
 use crate::App;
-use crate::domain::order::{OrderState, PayMethod};
+use crate::domain::order::{FulfilmentKind, OrderState, PayMethod};
 use crate::domain::{BusinessDays, OrderId};
 use crate::error::Error;
 use crate::http::extract::{OrderPath, line};
@@ -24,7 +24,6 @@ use crate::store::{board, merchants, moves, orders, payments, refunds, tickets};
 
 /// Orders that can be asked for by their ids at once.
 const IDS_MAX: usize = 100;
-const FULFILMENTS: [&str; 3] = ["dine_in", "pickup", "delivery"];
 
 /// Which orders. What is absent or empty does not narrow them down.
 #[derive(Deserialize, IntoParams)]
@@ -69,9 +68,7 @@ impl OrdersQuery {
         checked_days(self.from, self.to)?;
         let state = |name: &str| name.trim().parse::<OrderState>().map_err(|_| unknown("state", name));
         let method = |name: &str| name.parse::<PayMethod>().map_err(|_| unknown("pay_method", name));
-        let fulfilment = |name: &str| {
-            FULFILMENTS.into_iter().find(|known| *known == name).ok_or_else(|| unknown("fulfilment", name))
-        };
+        let fulfilment = |name: &str| name.parse().map(FulfilmentKind::name).map_err(|_| unknown("fulfilment", name));
         let id = |id: &str| Uuid::parse_str(id.trim()).map(OrderId).map_err(|_| unknown("order", id));
         let ids: Option<Vec<OrderId>> = given(&self.ids).map(|ids| ids.split(',').map(id).collect()).transpose()?;
         if ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {

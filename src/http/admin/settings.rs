@@ -12,12 +12,13 @@ use crate::App;
 use crate::domain::LocalText;
 use crate::domain::ledger::EarnedOn;
 use crate::domain::money::Money;
+use crate::domain::order::{FulfilmentKind, PayMethod};
 use crate::domain::placement::Hours;
 use crate::error::Error;
 use crate::http::extract::{Body, named, nullable, number, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, EditSettings, Staff, act};
-use crate::http::view::{NameFields, Text, amount, minimum_amount, names, optional_amount};
+use crate::http::view::{NameFields, Text, amount, fulfilments, minimum_amount, names, optional_amount};
 use crate::http::{blocking, read};
 use crate::service;
 use crate::service::settings::{Changed, Webhook};
@@ -51,6 +52,11 @@ struct Settings {
     hours: Option<OpeningHours>,
     /// Takes no orders at the moment.
     paused: bool,
+    /// How orders can be had.
+    #[schema(schema_with = fulfilments)]
+    fulfilments: Vec<&'static str>,
+    /// Orders may be paid in cash.
+    takes_cash: bool,
     /// The least the goods of a delivery must cost.
     #[schema(schema_with = minimum_amount)]
     minimum_amount: Money,
@@ -100,6 +106,8 @@ impl From<Changed> for Settings {
             time_zone: merchant.time_zone.name(),
             hours: merchant.hours.map(hours),
             paused: merchant.paused,
+            fulfilments: merchant.offered.fulfilments(),
+            takes_cash: merchant.offered.cash,
             minimum_amount: merchant.minimum_amount,
             freight: merchant.freight,
             free_freight_from: merchant.free_freight_from,
@@ -151,6 +159,11 @@ struct ChangeSettings {
     #[schema(value_type = Option<OpeningHours>)]
     hours: Option<Option<OpeningHours>>,
     paused: Option<bool>,
+    /// Those that are named, and no others. Orders that stand go on.
+    #[schema(schema_with = fulfilments)]
+    fulfilments: Option<Vec<String>>,
+    /// Can be false only where there is another way to pay. Orders that stand are paid as they were to be.
+    takes_cash: Option<bool>,
     /// At most 1000000, like the other amounts.
     #[serde(default)]
     #[schema(schema_with = optional_amount)]
@@ -191,6 +204,8 @@ struct Change {
     time_zone: Option<Tz>,
     hours: Option<Option<Hours>>,
     paused: Option<bool>,
+    fulfilments: Option<Vec<FulfilmentKind>>,
+    takes_cash: Option<bool>,
     minimum_amount: Option<Money>,
     freight: Option<Money>,
     free_freight_from: Option<Option<Money>>,
@@ -218,6 +233,15 @@ fn hours(hours: &OpeningHours) -> Result<Hours, Error> {
         return Err(Error::InvalidField { field: "hours.closes_at", reason });
     }
     Ok(Hours { opens_at, closes_at })
+}
+
+fn kinds(names: &[String]) -> Result<Vec<FulfilmentKind>, Error> {
+    if names.is_empty() {
+        return Err(Error::InvalidField { field: "fulfilments", reason: "one at least must be offered".to_owned() });
+    }
+    let kind = |name: &String| named("fulfilments", name, "dine_in, pickup, delivery");
+    let named = names.iter().map(kind).collect::<Result<Vec<FulfilmentKind>, Error>>()?;
+    Ok(FulfilmentKind::ALL.iter().copied().filter(|kind| named.contains(kind)).collect())
 }
 
 fn setting(field: &'static str, amount: Money) -> Result<Money, Error> {
@@ -248,6 +272,8 @@ impl ChangeSettings {
             time_zone: self.time_zone.as_ref().map(zone).transpose()?,
             hours: self.hours.as_ref().map(|fields| fields.as_ref().map(hours).transpose()).transpose()?,
             paused: self.paused,
+            fulfilments: self.fulfilments.as_deref().map(kinds).transpose()?,
+            takes_cash: self.takes_cash,
             minimum_amount: self.minimum_amount.map(|amount| setting("minimum_amount", amount)).transpose()?,
             freight: self.freight.map(|amount| setting("freight", amount)).transpose()?,
             free_freight_from: self.free_freight_from.map(|amount| amount.map(free).transpose()).transpose()?,
@@ -280,6 +306,12 @@ impl Change {
         merchant.time_zone = self.time_zone.unwrap_or(merchant.time_zone);
         merchant.hours = self.hours.unwrap_or(merchant.hours);
         merchant.paused = self.paused.unwrap_or(merchant.paused);
+        if let Some(kinds) = &self.fulfilments {
+            merchant.offered.dine_in = kinds.contains(&FulfilmentKind::DineIn);
+            merchant.offered.pickup = kinds.contains(&FulfilmentKind::Pickup);
+            merchant.offered.delivery = kinds.contains(&FulfilmentKind::Delivery);
+        }
+        merchant.offered.cash = self.takes_cash.unwrap_or(merchant.offered.cash);
         merchant.minimum_amount = self.minimum_amount.unwrap_or(merchant.minimum_amount);
         merchant.freight = self.freight.unwrap_or(merchant.freight);
         merchant.free_freight_from = self.free_freight_from.unwrap_or(merchant.free_freight_from);
@@ -301,6 +333,8 @@ impl Change {
             "name": self.name,
             "time_zone": self.time_zone.map(|zone| zone.name()),
             "paused": self.paused,
+            "fulfilments": self.fulfilments,
+            "takes_cash": self.takes_cash,
             "minimum_amount": self.minimum_amount,
             "freight": self.freight,
             "unpaid_minutes": self.unpaid_minutes,
@@ -353,6 +387,11 @@ pub(in crate::http) async fn change_settings(
     body: Body<ChangeSettings>,
 ) -> Result<HttpResponse, Error> {
     let ((change, webhook), now) = (body.0.checked()?, app.clock.now());
+    let has_gateway = app.gateways.methods(who.merchant).any(|method| method != PayMethod::Cash);
+    if change.takes_cash == Some(false) && !has_gateway {
+        let reason = "there is no other way to pay".to_owned();
+        return Err(Error::InvalidField { field: "takes_cash", reason });
+    }
     let detail = change.detail(&webhook);
     if let Webhook::To(_) = webhook {
         // Or a week of them would be published while nobody else can change the settings.

@@ -40,6 +40,16 @@ export const settings = {
   },
   orders: {
     title: ['订单', 'Orders'],
+    fulfilments: ['提供的用餐方式', 'How orders can be had'],
+    fulfilmentsHint: [
+      '至少一种；关掉以后顾客不能再这样下单，已有的订单照常处理',
+      'One at least. What is off cannot be ordered any more; orders that came before go on',
+    ],
+    takesCash: ['收现金', 'Take cash'],
+    takesCashHint: [
+      '关掉以后新订单不能选现金，已有的订单照常收款；须有其他支付方式',
+      'Off: new orders cannot be paid in cash, those that came before can. There must be another way to pay',
+    ],
     minimum: ['外卖起送金额（元）', 'Minimum of a delivery (yuan)'],
     minimumHint: [
       '外卖的菜品金额低于它不能下单，堂食和自取不受限；0 表示不限',

@@ -105,6 +105,8 @@ export const trail = {
     time_zone: ['时区', 'Time zone'],
     hours: ['营业时间', 'Hours'],
     paused: ['暂停接单', 'Paused'],
+    fulfilments: ['用餐方式', 'How orders can be had'],
+    takes_cash: ['收现金', 'Take cash'],
     minimum_amount: ['外卖起送金额', 'Minimum of a delivery'],
     freight: ['配送费', 'Freight'],
     free_freight_from: ['满多少免配送费', 'Free delivery from'],

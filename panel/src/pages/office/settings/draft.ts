@@ -10,6 +10,8 @@ export interface Draft {
   name: { zh: string; en: string };
   time_zone: string;
   hours: { opens_at: string; closes_at: string } | null;
+  fulfilments: Settings['fulfilments'];
+  takes_cash: boolean;
   minimum_amount: string;
   freight: string;
   free_freight_from: string;
@@ -32,6 +34,8 @@ export const FIELDS = [
   'time_zone',
   'hours.opens_at',
   'hours.closes_at',
+  'fulfilments',
+  'takes_cash',
   'minimum_amount',
   'freight',
   'free_freight_from',
@@ -52,6 +56,9 @@ export const RANGES = {
   points_per_yuan: { min: 0, max: 10_000 },
   points_earned_per_yuan: { min: 0, max: 10_000 },
 } as const;
+
+/** How orders can be had, in the order that the API names them. */
+export const FULFILMENTS = ['dine_in', 'pickup', 'delivery'] as const satisfies Settings['fulfilments'];
 
 const NAME_MAX = 50;
 const AMOUNT_MAX_FEN = 100_000_000;
@@ -117,6 +124,8 @@ function toSend(draft: Draft): Schema<'ChangeSettings'> {
     hours:
       draft.hours === null ? null : { opens_at: time(draft.hours.opens_at), closes_at: time(draft.hours.closes_at) },
     day_starts_at: time(draft.day_starts_at),
+    // Whichever was ticked last.
+    fulfilments: FULFILMENTS.filter((kind) => draft.fulfilments.includes(kind)),
     minimum_amount: amount(draft.minimum_amount),
     freight: amount(draft.freight),
     free_freight_from: draft.free_freight_from.trim() === '' ? null : amount(draft.free_freight_from),

@@ -93,6 +93,8 @@ function told(action: string, field: string, value: unknown): string {
       return word('common.roles', String(value));
     case 'kind':
       return word('office.points.kinds', String(value));
+    case 'fulfilments':
+      return (value as string[]).map((kind) => word('common.fulfilments', kind)).join('、');
     case 'points_earned_on':
       return word('office.settings.points.earnedOns', String(value));
     case 'webhook':
