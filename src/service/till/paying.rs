@@ -27,7 +27,7 @@ impl Till {
     /// channel than the open one, that is closed first.
     ///
     /// # Errors
-    /// Those of [`tx_payments::begin`] and [`Till::write`]; [`Refusal::PayMethodNotOffered`](crate::domain::Refusal::PayMethodNotOffered); [`Error::InvalidField`] for a channel that
+    /// Those of [`tx_payments::begin`] and [`Till::write`]; [`Error::Refused`] where the way to pay is not offered; [`Error::InvalidField`] for a channel that
     /// the gateway does not have; [`Error::PaymentRefused`].
     pub fn pay(
         &self,
