@@ -64,7 +64,7 @@ pub(crate) struct NewMerchant {
 
 pub(crate) fn merchant(config: &Config, wanted: &NewMerchant, stop: &Stop) -> Result<ExitCode, Failure> {
     let name =
-        |given| line(given, NAME_CHARS_MAX).map_err(|reason| Failure(format!("the name is not valid: {reason}")));
+        |given| line(given, NAME_CHARS_MAX).map_err(|reason| Failure(format!("the name is not valid: {}", reason.en)));
     let name = LocalText::new(name(&wanted.name)?, name(wanted.name_en.as_ref().unwrap_or(&wanted.name))?);
     let unknown = |_| Failure(format!("there is no time zone {:?}", wanted.time_zone));
     let time_zone: Tz = wanted.time_zone.parse().map_err(unknown)?;

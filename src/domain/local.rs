@@ -26,4 +26,12 @@ impl LocalText {
     pub fn new(zh: impl Into<String>, en: impl Into<String>) -> Self {
         Self { zh: zh.into(), en: en.into() }
     }
+
+    /// The text in one of them.
+    pub fn said_in(self, language: Language) -> String {
+        match language {
+            Language::Zh => self.zh,
+            Language::En => self.en,
+        }
+    }
 }

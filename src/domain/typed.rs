@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::LocalText;
+
 /// The most characters of a name: a shop's, a category's, a product's, a spec's.
 pub const NAME_CHARS_MAX: usize = 50;
 
@@ -9,7 +11,7 @@ pub const NAME_CHARS_MAX: usize = 50;
 ///
 /// # Errors
 /// What it must be.
-pub fn line(value: &str, chars_max: usize) -> Result<String, String> {
+pub fn line(value: &str, chars_max: usize) -> Result<String, LocalText> {
     typed(value, 1..=chars_max, |c| c.is_control() || ['\u{2028}', '\u{2029}'].contains(&c))
 }
 
@@ -17,17 +19,19 @@ pub fn line(value: &str, chars_max: usize) -> Result<String, String> {
 ///
 /// # Errors
 /// What it must be.
-pub fn text(value: &str, chars_max: usize) -> Result<String, String> {
+pub fn text(value: &str, chars_max: usize) -> Result<String, LocalText> {
     typed(value, 0..=chars_max, |c| c.is_control() && !['\n', '\r', '\t'].contains(&c))
 }
 
-fn typed(value: &str, chars: RangeInclusive<usize>, is_unfit: impl Fn(char) -> bool) -> Result<String, String> {
+fn typed(value: &str, chars: RangeInclusive<usize>, is_unfit: impl Fn(char) -> bool) -> Result<String, LocalText> {
     let value = value.trim();
     if !chars.contains(&value.chars().count()) {
-        return Err(format!("it must have {} to {} characters", chars.start(), chars.end()));
+        let (least, most) = (chars.start(), chars.end());
+        let (zh, en) = (format!("须为 {least} 到 {most} 个字符"), format!("it must have {least} to {most} characters"));
+        return Err(LocalText::new(zh, en));
     }
     if value.chars().any(|c| is_unfit(c) || is_deceptive(c)) {
-        return Err("it must not have control characters".to_owned());
+        return Err(LocalText::new("不能有控制字符", "it must not have control characters"));
     }
     Ok(value.to_owned())
 }

@@ -5,6 +5,7 @@
 mod problem;
 mod words;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::domain::menu::sheet::Fault;
@@ -13,7 +14,7 @@ use crate::domain::order::OrderState;
 use crate::domain::payment::RefundState;
 use crate::domain::placement::BadLines;
 use crate::domain::staff::Permission;
-use crate::domain::{PaymentId, Refusal};
+use crate::domain::{LocalText, PaymentId, Refusal};
 use crate::store::{Cause, CommitUnknown, DbError, Retryable, Unavailable, cause, violates};
 
 pub use problem::Problem;
@@ -42,12 +43,12 @@ pub enum Error {
     #[error("the body did not arrive in time")]
     BodyTooSlow,
     /// A field holds a value outside its bounds.
-    #[error("{field}: {reason}")]
+    #[error("{field}: {}", reason.en)]
     InvalidField {
         /// Path of the field.
         field: &'static str,
         /// The bound, in words.
-        reason: String,
+        reason: LocalText,
     },
     /// A parameter of the query string does not parse.
     #[error("malformed query: {0}")]
@@ -297,6 +298,21 @@ impl From<BadLines> for Error {
 }
 
 impl Error {
+    /// A field that is not as it must be, which is said in Chinese and in English.
+    pub fn invalid(field: &'static str, zh: impl Into<String>, en: impl Into<String>) -> Self {
+        Self::InvalidField { field, reason: LocalText::new(zh, en) }
+    }
+
+    /// A number that is not within its bounds.
+    pub fn out_of_bounds(field: &'static str, least: impl Display, most: impl Display) -> Self {
+        Self::invalid(field, format!("须在 {least} 到 {most} 之间"), format!("it must be from {least} to {most}"))
+    }
+
+    /// A name that is none of `names`.
+    pub fn none_of(field: &'static str, names: &str) -> Self {
+        Self::invalid(field, format!("须为以下之一：{names}"), format!("it must be one of {names}"))
+    }
+
     /// This error once more, for another request of the group that it ended.
     pub fn for_another(&self) -> Self {
         match self {

@@ -40,17 +40,13 @@ impl Error {
     /// What a client is told of this error. Nothing of the cause where the cause is ours.
     pub fn problem(&self, language: Language) -> Problem {
         let (status, code) = self.status_and_code();
-        let (zh, en) = self.detail();
         let retry_after = match self {
             Self::TooManyRequests { retry_after } | Self::NudgedAlready { retry_after } => Some(*retry_after),
             Self::PaymentInProgress => Some(PAYING_FOR),
             _ if status == 503 => Some(BUSY_FOR),
             _ => None,
         };
-        let detail = match language {
-            Language::Zh => zh,
-            Language::En => en,
-        };
+        let detail = self.detail().said_in(language);
         Problem { status, code, field: self.field(), detail, more: self.more(language), retry_after }
     }
 

@@ -206,14 +206,16 @@ struct Selection {
 #[put("/v1/merchants/{m}/cart/selection")]
 pub(super) async fn select(app: Data<App>, who: Customer, body: Body<Selection>) -> Result<HttpResponse, Error> {
     let lines_max = app.config.orders.lines_max;
-    let invalid = |field, reason: &str| Error::InvalidField { field, reason: reason.to_owned() };
     let change = match (body.0.selected, body.0.goods_ids) {
         (Some(selected), None) => CartChange::SelectAll(selected),
         (None, Some(ids)) if ids.len() > lines_max => {
-            return Err(invalid("goods_ids", "it names more goods than a cart holds"));
+            return Err(Error::invalid("goods_ids", "超过购物车的容量", "it names more goods than a cart holds"));
         }
         (None, Some(ids)) => CartChange::SelectOnly(ids.into_iter().map(GoodsId).collect()),
-        _ => return Err(invalid("selected", "either selected or goods_ids must be given, and not both")),
+        _ => {
+            let en = "either selected or goods_ids must be given, and not both";
+            return Err(Error::invalid("selected", "selected 和 goods_ids 须填且只填一项", en));
+        }
     };
     changed(app, who, change).await
 }
@@ -244,5 +246,5 @@ pub(super) fn owner(who: &Customer) -> Owner {
 fn checked(count: i64, app: &App) -> Result<u32, Error> {
     let count_max = app.config.orders.count_max;
     let count = u32::try_from(count).ok().filter(|count| (1..=count_max).contains(count));
-    count.ok_or_else(|| Error::InvalidField { field: "count", reason: format!("it must be from 1 to {count_max}") })
+    count.ok_or_else(|| Error::out_of_bounds("count", 1, count_max))
 }

@@ -288,8 +288,8 @@ pub(super) fn web_address(field: &'static str, value: &str) -> Result<String, Er
     {
         return Ok(value);
     }
-    let reason = "it must be an http or https address, without a user".to_owned();
-    Err(Error::InvalidField { field, reason })
+    let en = "it must be an http or https address, without a user";
+    Err(Error::invalid(field, "须为 http 或 https 地址，且不含用户名", en))
 }
 
 /// A text that a customer typed: as [`line()`], but it may be empty and have line breaks and tabs.
@@ -305,20 +305,19 @@ where
     if bounds.contains(&value) {
         return Ok(value);
     }
-    let reason = format!("it must be from {} to {}", bounds.start(), bounds.end());
-    Err(Error::InvalidField { field, reason })
+    Err(Error::out_of_bounds(field, bounds.start(), bounds.end()))
 }
 
 /// The one of `values` that has this name.
 pub(super) fn one_of<T: Named>(field: &'static str, name: &str, values: &[T]) -> Result<T, Error> {
     let names = || values.iter().map(|value| value.name()).collect::<Vec<_>>().join(", ");
     let found = values.iter().copied().find(|value| value.name() == name);
-    found.ok_or_else(|| Error::InvalidField { field, reason: format!("it must be one of {}", names()) })
+    found.ok_or_else(|| Error::none_of(field, &names()))
 }
 
 /// One of the names a thing is known by.
 pub(super) fn named<T: FromStr>(field: &'static str, name: &str, names: &str) -> Result<T, Error> {
-    name.parse().map_err(|_| Error::InvalidField { field, reason: format!("it must be one of {names}") })
+    name.parse().map_err(|_| Error::none_of(field, names))
 }
 
 /// A field of a change that may be null: absent, it stays; null, it is cleared.

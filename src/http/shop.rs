@@ -246,8 +246,11 @@ fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
     let phone = line("phone", &fields.phone, 30)?;
     let is_phone = |c: char| c.is_ascii_digit() || " +-()#".contains(c);
     if phone.chars().filter(char::is_ascii_digit).count() < 3 || !phone.chars().all(is_phone) {
-        let reason = "it must have 3 to 30 digits, with + - ( ) # and blanks between them".to_owned();
-        return Err(Error::InvalidField { field: "phone", reason });
+        return Err(Error::invalid(
+            "phone",
+            "须含 3 到 30 位数字，其间可有 + - ( ) # 和空格",
+            "it must have 3 to 30 digits, with + - ( ) # and blanks between them",
+        ));
     }
     Ok(AddressSnapshot {
         contact: line("contact", &fields.contact, 50)?,

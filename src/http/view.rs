@@ -136,12 +136,11 @@ impl ReasonFields {
     /// The reason, if people may give it.
     pub(super) fn checked(&self) -> Result<Why, Error> {
         let known = self.reason.parse().ok().filter(|reason: &Reason| reason.is_for_people());
-        let reason = known
-            .ok_or_else(|| Error::InvalidField { field: "reason", reason: "there is no such reason".to_owned() })?;
+        let reason = known.ok_or_else(|| Error::invalid("reason", "没有此原因", "there is no such reason"))?;
         let note = text("note", &self.note, 200)?;
         if reason == Reason::Other && note.is_empty() {
-            let reason = "say why, where the reason is other".to_owned();
-            return Err(Error::InvalidField { field: "note", reason });
+            let en = "say why, where the reason is other";
+            return Err(Error::invalid("note", "原因为 other 时须说明", en));
         }
         Ok(Why { reason, note })
     }

@@ -30,11 +30,11 @@ fn places(ids: &[i64], known: &[(i64, i32)]) -> Result<BTreeMap<i64, i32>, Error
     if is_whole {
         return Ok(places);
     }
-    Err(Error::InvalidField { field: "ids", reason: "they must name each one there is, once".to_owned() })
+    Err(Error::invalid("ids", "须列出现有的每一个，且各一次", "they must name each one there is, once"))
 }
 
 fn no_such(field: &'static str) -> Error {
-    Error::InvalidField { field, reason: "there is none of that id".to_owned() }
+    Error::invalid(field, "没有此编号", "there is none of that id")
 }
 
 /// Adds a category, at the end unless a place is named.

@@ -113,11 +113,14 @@ pub fn reject(
     let to = step(&order, Move::Reject, by)?;
     let sold_out = sold_out.as_slice();
     if (why.reason == Reason::SoldOut) == sold_out.is_empty() {
-        let reason = "name the goods that are sold out, for the reason sold_out and no other".to_owned();
-        return Err(Error::InvalidField { field: "sold_out", reason });
+        return Err(Error::invalid(
+            "sold_out",
+            "原因为 sold_out 时须列出售罄的商品，其他原因不得列出",
+            "name the goods that are sold out, for the reason sold_out and no other",
+        ));
     }
     if !sold_out.iter().all(|goods| order.lines.iter().any(|line| line.goods_id == *goods)) {
-        return Err(Error::InvalidField { field: "sold_out", reason: "the order has no such goods".to_owned() });
+        return Err(Error::invalid("sold_out", "订单中没有此商品", "the order has no such goods"));
     }
     let undo = Undo { returned: untouched(&order), sold_out, refund: None };
     call_off(tx, &order, &Made { made: Move::Reject, to, by, why: Some(why) }, &undo, now)
@@ -154,8 +157,8 @@ pub fn cancel(
         None if order.state.is_in_hand() && order.state != OrderState::Accepted => Vec::new(),
         None => untouched(&order),
         Some(_) if !order.state.is_in_hand() => {
-            let reason = "nothing can be wasted before the order is accepted".to_owned();
-            return Err(Error::InvalidField { field: "returned", reason });
+            let en = "nothing can be wasted before the order is accepted";
+            return Err(Error::invalid("returned", "接单之前不会有损耗", en));
         }
         Some(returned) => {
             let has = |(goods, units): &(GoodsId, u32)| {
@@ -163,15 +166,15 @@ pub fn cancel(
             };
             let is_named_twice = |goods: &GoodsId| returned.iter().filter(|(other, _)| other == goods).count() > 1;
             if !returned.iter().all(has) || returned.iter().any(|(goods, _)| is_named_twice(goods)) {
-                let reason = "the order does not have as many of these goods".to_owned();
-                return Err(Error::InvalidField { field: "returned", reason });
+                let en = "the order does not have as many of these goods";
+                return Err(Error::invalid("returned", "订单中没有这么多商品", en));
             }
             returned.iter().copied().filter(|(_, units)| *units > 0).collect()
         }
     };
     if how.refund.is_some() && !order.state.is_in_hand() {
-        let reason = "an order that is not accepted yet is paid back whole".to_owned();
-        return Err(Error::InvalidField { field: "refund", reason });
+        let en = "an order that is not accepted yet is paid back whole";
+        return Err(Error::invalid("refund", "尚未接单的订单只能全额退款", en));
     }
     let undo = Undo { returned, sold_out: &[], refund: how.refund };
     call_off(tx, &order, &Made { made: Move::Cancel, to, by, why: Some(why) }, &undo, now)
@@ -323,17 +326,16 @@ pub fn refund(
         Refunding::Whole => None,
         Refunding::Amount(amount) => Some(*amount),
         Refunding::Lines(lines) => {
-            let amount = order.worth_of(lines).ok_or_else(|| Error::InvalidField {
-                field: "lines",
-                reason: "the order does not have as many of these goods that are not paid back yet".to_owned(),
+            let amount = order.worth_of(lines).ok_or_else(|| {
+                let en = "the order does not have as many of these goods that are not paid back yet";
+                Error::invalid("lines", "订单中没有这么多尚未退款的商品", en)
             })?;
             Some(amount)
         }
     };
     let before = refunds::pay_back(tx, &order, amount, Some((refund_id, asked.request_hash)), by, why, now)?;
     if before.refunded == Money::ZERO {
-        let reason = "there is nothing to pay back".to_owned();
-        return Err(Error::InvalidField { field: "amount", reason });
+        return Err(Error::invalid("amount", "没有可退的款项", "there is nothing to pay back"));
     }
     let lines = match what {
         Refunding::Whole => order.lines.iter().map(|line| (line.goods_id, line.count - line.refunded_count)).collect(),

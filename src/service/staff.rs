@@ -119,7 +119,7 @@ pub fn check_password(store: &Store, merchant: MerchantId, login: &str, old: &st
     if is_password(old, &kept)? {
         return Ok(kept);
     }
-    Err(Error::InvalidField { field: "old", reason: "it is not your password".to_owned() })
+    Err(Error::invalid("old", "不是您的密码", "it is not your password"))
 }
 
 /// Gives a member the password of their choice, if theirs is still the one whose hash was `checked`: of two changes at once, the second
@@ -138,7 +138,7 @@ pub fn change_password(
     staff::lock_with_owners(tx, id)?;
     let (_, kept) = staff::find_login(tx.conn(), merchant, login)?.ok_or(Error::Unauthenticated)?;
     if kept != checked {
-        return Err(Error::InvalidField { field: "old", reason: "it is not your password any more".to_owned() });
+        return Err(Error::invalid("old", "您的密码已更改", "it is not your password any more"));
     }
     let change_to = MemberChange { password_hash: Some(password_hash.to_owned()), ..MemberChange::default() };
     change(tx, id, &change_to, now)

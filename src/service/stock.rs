@@ -55,8 +55,11 @@ pub fn move_by_hand(
     // What is set aside may come back.
     let units = stock.units.saturating_add(stock.sold_out_units.unwrap_or_default());
     if units.saturating_add(*delta) > STOCK_MAX {
-        let reason = format!("there are {units} units, and there may be at most {STOCK_MAX}");
-        return Err(Error::InvalidField { field: "delta", reason });
+        return Err(Error::invalid(
+            "delta",
+            format!("现有 {units} 份，最多 {STOCK_MAX} 份"),
+            format!("there are {units} units, and there may be at most {STOCK_MAX}"),
+        ));
     }
     let new = NewMove { id, goods: *goods, delta: *delta, reason, note, actor: &by.to_string() };
     if !store::stock::make_move(tx, &new, now)? {

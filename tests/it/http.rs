@@ -137,6 +137,38 @@ async fn a_path_without_the_method_says_which_it_takes() {
     assert_eq!(answer.headers["allow"], "GET, POST");
 }
 
+/// Whoever reads Chinese reads nothing else, apart from names of the API.
+#[actix_web::test]
+async fn what_is_wrong_with_a_field_is_said_in_either_language() {
+    let app = TestApp::start();
+    let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
+    let address = json!({ "contact": "Alice", "phone": "12", "place": "Here" });
+    let said = async |request: reqwest::RequestBuilder| {
+        let answer = Answer::of(request.header("Accept-Language", "zh-CN")).await.json();
+        answer["detail"].as_str().unwrap().to_owned()
+    };
+    let placed = alice.place("k", &order(&[(1, 1)])).await.json();
+    let accept = format!("/orders/{}/accept", placed["id"].as_str().unwrap());
+    let post = |path: &str, body: &Value| alice.request(Method::POST, path).json(body);
+    let details = [
+        said(post("/addresses", &address)).await,
+        said(post("/addresses", &json!({ "contact": "", "phone": "123", "place": "Here" }))).await,
+        said(owner.request(Method::PATCH, "/settings").json(&json!({ "accept_minutes": 0 }))).await,
+        said(owner.request(Method::PATCH, "/settings").json(&json!({ "accept_timeout": "later" }))).await,
+        said(owner.request(Method::POST, &accept).json(&json!({ "minutes": 20 }))).await,
+    ];
+    assert_eq!(
+        details,
+        [
+            "phone 不正确：须含 3 到 30 位数字，其间可有 + - ( ) # 和空格。",
+            "contact 不正确：须为 1 到 50 个字符。",
+            "accept_minutes 不正确：须在 1 到 120 之间。",
+            "accept_timeout 不正确：须为以下之一：reject, accept。",
+            "订单待付款，不能进行此操作。",
+        ]
+    );
+}
+
 #[actix_web::test]
 async fn the_menu_shows_what_is_on_sale_and_left() {
     let app = TestApp::start();

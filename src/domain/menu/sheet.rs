@@ -171,11 +171,7 @@ impl Fault {
 
     /// What is wrong, for people.
     pub fn detail(&self, language: Language) -> String {
-        let (zh, en) = self.why.words();
-        match language {
-            Language::Zh => zh,
-            Language::En => en,
-        }
+        self.why.words().said_in(language)
     }
 }
 
@@ -249,59 +245,63 @@ pub enum Why {
 
 impl Why {
     /// The words, in Chinese and in English.
-    fn words(&self) -> (String, String) {
-        let fixed = |zh: &str, en: &str| (zh.to_owned(), en.to_owned());
+    fn words(&self) -> LocalText {
         match self {
-            Self::NoText => fixed("文件不是 UTF-8 或 GBK 文本。", "The file is no text in UTF-8 or GBK."),
-            Self::NoHead => fixed(
+            Self::NoText => LocalText::new("文件不是 UTF-8 或 GBK 文本。", "The file is no text in UTF-8 or GBK."),
+            Self::NoHead => LocalText::new(
                 "第一行须为列名，如 goods_id；请从导出的文件开始修改。",
                 "The first row must name the columns, such as goods_id; begin with an exported file.",
             ),
-            Self::ColumnMissing => fixed("缺少此列。", "This column is missing."),
-            Self::ColumnTwice => fixed("此列重复。", "This column is there twice."),
-            Self::ColumnUnknown => fixed("没有此列。", "There is no such column."),
+            Self::ColumnMissing => LocalText::new("缺少此列。", "This column is missing."),
+            Self::ColumnTwice => LocalText::new("此列重复。", "This column is there twice."),
+            Self::ColumnUnknown => LocalText::new("没有此列。", "There is no such column."),
             Self::TooManyRows { rows_max } => {
-                (format!("最多 {rows_max} 行。"), format!("There may be at most {rows_max} rows."))
+                LocalText::new(format!("最多 {rows_max} 行。"), format!("There may be at most {rows_max} rows."))
             }
-            Self::TooManyCells => fixed(
+            Self::TooManyCells => LocalText::new(
                 "单元格多于列数；含逗号的内容须加引号。",
                 "There are more cells than columns; what has a comma must stand in quotes.",
             ),
-            Self::Name { chars_max } => (
+            Self::Name { chars_max } => LocalText::new(
                 format!("须为 1 到 {chars_max} 个字符，且不含控制字符。"),
                 format!("It must have 1 to {chars_max} characters, and no control characters."),
             ),
-            Self::Address => fixed(
+            Self::Address => LocalText::new(
                 "须为 http 或 https 网址，最多 500 个字符，且不含用户名。",
                 "It must be an http or https address of at most 500 characters, without a user.",
             ),
-            Self::Price => fixed(
+            Self::Price => LocalText::new(
                 "须为 0 到 1000000 的金额，最多两位小数，如 28.00。",
                 "It must be an amount from 0 to 1000000 with at most two places, such as 28.00.",
             ),
-            Self::YesOrNo => fixed("须为 true 或 false（是或否）。", "It must be true or false."),
-            Self::Number { min, max } => {
-                (format!("须为 {min} 到 {max} 的整数。"), format!("It must be a whole number from {min} to {max}."))
+            Self::YesOrNo => LocalText::new("须为 true 或 false（是或否）。", "It must be true or false."),
+            Self::Number { min, max } => LocalText::new(
+                format!("须为 {min} 到 {max} 的整数。"),
+                format!("It must be a whole number from {min} to {max}."),
+            ),
+            Self::UnknownGoods => LocalText::new(
+                "没有该商品；新增商品请将此格留空。",
+                "There are no such goods; leave it empty to add some.",
+            ),
+            Self::SameAs { row } => {
+                LocalText::new(format!("与第 {row} 行相同。"), format!("It is the same as in row {row}."))
             }
-            Self::UnknownGoods => {
-                fixed("没有该商品；新增商品请将此格留空。", "There are no such goods; leave it empty to add some.")
-            }
-            Self::SameAs { row } => (format!("与第 {row} 行相同。"), format!("It is the same as in row {row}.")),
-            Self::UnlikeRow { row } => (
+            Self::UnlikeRow { row } => LocalText::new(
                 format!("与第 {row} 行不一致，而两行属于同一分类或菜品。"),
                 format!("It is unlike row {row}, which is of the same category or dish."),
             ),
-            Self::IsThere(goods) => (
+            Self::IsThere(goods) => LocalText::new(
                 format!("该菜品已有此规格，即商品 {goods}；要修改请填写其 goods_id。"),
                 format!("The dish has that spec already: to change it, give its goods_id, {goods}."),
             ),
-            Self::NothingToChange => {
-                fixed("新增商品的库存请填写在 stock 列。", "What is added begins with what stands under stock.")
-            }
+            Self::NothingToChange => LocalText::new(
+                "新增商品的库存请填写在 stock 列。",
+                "What is added begins with what stands under stock.",
+            ),
             Self::StockTooLow { stock } => {
-                (format!("库存不足：当前为 {stock}。"), format!("There are {stock} units only."))
+                LocalText::new(format!("库存不足：当前为 {stock}。"), format!("There are {stock} units only."))
             }
-            Self::StockTooHigh { stock, max } => (
+            Self::StockTooHigh { stock, max } => LocalText::new(
                 format!("库存过多：当前为 {stock}，上限为 {max}。"),
                 format!("There are {stock} units, and there may be at most {max}."),
             ),

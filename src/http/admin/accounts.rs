@@ -225,7 +225,7 @@ impl CorrectBy {
     fn checked(&self, key: IdempotencyKey) -> Result<Correction, Error> {
         let delta = number("delta", self.delta, -1_000_000_000..=1_000_000_000)?;
         if delta == 0 {
-            return Err(Error::InvalidField { field: "delta", reason: "it must not be 0".to_owned() });
+            return Err(Error::invalid("delta", "不能为 0", "it must not be 0"));
         }
         Ok(Correction { key, delta, reason: line("reason", &self.reason, 200)? })
     }

@@ -33,7 +33,7 @@ pub(super) struct NewOrder {
 impl NewOrder {
     pub(super) fn checked(self) -> Result<Vec<i64>, Error> {
         if self.ids.len() > 1_000 {
-            return Err(Error::InvalidField { field: "ids", reason: "there may be at most 1000".to_owned() });
+            return Err(Error::invalid("ids", "最多 1000 个", "there may be at most 1000"));
         }
         Ok(self.ids)
     }

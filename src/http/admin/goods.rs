@@ -41,8 +41,8 @@ impl GrantFields {
             (Some(account), None) => GrantTo::Account(AccountId(account)),
             (None, Some(kind)) => GrantTo::Buyer(one_of("grant.kind", kind, AccountKind::ALL)?),
             _ => {
-                let reason = "it must have either account_id or kind".to_owned();
-                return Err(Error::InvalidField { field: "grant", reason });
+                let en = "it must have either account_id or kind";
+                return Err(Error::invalid("grant", "account_id 和 kind 须填且只填一项", en));
             }
         };
         Ok(Grant { to, per_unit })
@@ -57,7 +57,7 @@ fn price(price: Money) -> Result<Money, Error> {
     if price.fen() <= PRICE_FEN_MAX {
         return Ok(price);
     }
-    Err(Error::InvalidField { field: "price", reason: "it must be at most 1000000".to_owned() })
+    Err(Error::invalid("price", "不能超过 1000000", "it must be at most 1000000"))
 }
 
 fn daily_stock(units: Option<i32>) -> Result<Option<i32>, Error> {

@@ -98,10 +98,7 @@ impl ImportRow {
             row: row.row,
             kind: if row.is_added { "added" } else { "changed" },
             goods_id: row.goods_id.map(|id| id.0),
-            name: match language {
-                Language::Zh => row.name.zh,
-                Language::En => row.name.en,
-            },
+            name: row.name.said_in(language),
             changes: row.changes.into_iter().map(ImportChange::from).collect(),
         }
     }

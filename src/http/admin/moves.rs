@@ -48,7 +48,7 @@ fn minutes(minutes: u32) -> Result<u32, Error> {
     if (1..=MINUTES_MAX).contains(&minutes) {
         return Ok(minutes);
     }
-    Err(Error::InvalidField { field: "minutes", reason: format!("it must be from 1 to {MINUTES_MAX}") })
+    Err(Error::out_of_bounds("minutes", 1, MINUTES_MAX))
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -312,8 +312,7 @@ pub(in crate::http) async fn refund(
         (Some(amount), None) => Refunding::Amount(amount),
         (None, Some(lines)) => Refunding::Lines(units(lines)),
         (Some(_), Some(_)) => {
-            let reason = "give an amount or lines, not both".to_owned();
-            return Err(Error::InvalidField { field: "amount", reason });
+            return Err(Error::invalid("amount", "金额和明细只能填一项", "give an amount or lines, not both"));
         }
     };
     make(&app, &req, &who, path.id, Move::Refund, detail, move |tx, id, by| {

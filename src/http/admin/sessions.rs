@@ -210,6 +210,10 @@ pub(super) fn password(field: &'static str, typed: String, chars: RangeInclusive
     if chars.contains(&typed.chars().count()) {
         return Ok(typed);
     }
-    let reason = format!("it must have {} to {} characters", chars.start(), chars.end());
-    Err(Error::InvalidField { field, reason })
+    let (least, most) = (chars.start(), chars.end());
+    Err(Error::invalid(
+        field,
+        format!("须为 {least} 到 {most} 个字符"),
+        format!("it must have {least} to {most} characters"),
+    ))
 }

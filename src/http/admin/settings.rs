@@ -223,21 +223,24 @@ struct Change {
 fn time(field: &'static str, text: &str) -> Result<NaiveTime, Error> {
     let is_clock = text.len() == 5 && text.is_char_boundary(2);
     let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| is_clock);
-    time.ok_or_else(|| Error::InvalidField { field, reason: "it must be a time of day such as 09:30".to_owned() })
+    time.ok_or_else(|| Error::invalid(field, "须为 09:30 这样的时刻", "it must be a time of day such as 09:30"))
 }
 
 fn hours(hours: &OpeningHours) -> Result<Hours, Error> {
     let (opens_at, closes_at) = (time("hours.opens_at", &hours.opens_at)?, time("hours.closes_at", &hours.closes_at)?);
     if opens_at == closes_at {
-        let reason = "it must differ from opens_at; always open is null".to_owned();
-        return Err(Error::InvalidField { field: "hours.closes_at", reason });
+        return Err(Error::invalid(
+            "hours.closes_at",
+            "不能与 opens_at 相同；全天营业为 null",
+            "it must differ from opens_at; always open is null",
+        ));
     }
     Ok(Hours { opens_at, closes_at })
 }
 
 fn kinds(names: &[String]) -> Result<Vec<FulfilmentKind>, Error> {
     if names.is_empty() {
-        return Err(Error::InvalidField { field: "fulfilments", reason: "one at least must be offered".to_owned() });
+        return Err(Error::invalid("fulfilments", "至少须提供一种", "one at least must be offered"));
     }
     let kind = |name: &String| named("fulfilments", name, "dine_in, pickup, delivery");
     let named = names.iter().map(kind).collect::<Result<Vec<FulfilmentKind>, Error>>()?;
@@ -248,21 +251,20 @@ fn setting(field: &'static str, amount: Money) -> Result<Money, Error> {
     if amount.fen() <= 100_000_000 {
         return Ok(amount);
     }
-    Err(Error::InvalidField { field, reason: "it must be at most 1000000".to_owned() })
+    Err(Error::invalid(field, "不能超过 1000000", "it must be at most 1000000"))
 }
 
 impl ChangeSettings {
     fn checked(&self) -> Result<(Change, Webhook), Error> {
         let points = |field, points: Option<u32>| points.map(|points| number(field, points, 0..=10_000)).transpose();
         let zone = |zone: &String| {
-            let unknown =
-                |_| Error::InvalidField { field: "time_zone", reason: "there is no such time zone".to_owned() };
+            let unknown = |_| Error::invalid("time_zone", "没有此时区", "there is no such time zone");
             zone.parse::<Tz>().map_err(unknown)
         };
         let timeout = |what: &String| match what.as_str() {
             "accept" => Ok(true),
             "reject" => Ok(false),
-            _ => Err(Error::InvalidField { field: "accept_timeout", reason: "it must be reject or accept".to_owned() }),
+            _ => Err(Error::none_of("accept_timeout", "reject, accept")),
         };
         let unpaid = self.unpaid_minutes.map(|minutes| number("unpaid_minutes", minutes, 5..=120));
         let accept = self.accept_minutes.map(|minutes| number("accept_minutes", minutes, 1..=120));
@@ -389,8 +391,7 @@ pub(in crate::http) async fn change_settings(
     let ((change, webhook), now) = (body.0.checked()?, app.clock.now());
     let has_gateway = app.gateways.methods(who.merchant).any(|method| method != PayMethod::Cash);
     if change.takes_cash == Some(false) && !has_gateway {
-        let reason = "there is no other way to pay".to_owned();
-        return Err(Error::InvalidField { field: "takes_cash", reason });
+        return Err(Error::invalid("takes_cash", "没有其他支付方式", "there is no other way to pay"));
     }
     let detail = change.detail(&webhook);
     if let Webhook::To(_) = webhook {

@@ -51,12 +51,12 @@ impl MoveStockBy {
     fn checked(&self, goods: GoodsId) -> Result<Moved, Error> {
         let delta = number("delta", self.delta, -STOCK_MAX..=STOCK_MAX)?;
         if delta == 0 {
-            return Err(Error::InvalidField { field: "delta", reason: "it must not be 0".to_owned() });
+            return Err(Error::invalid("delta", "不能为 0", "it must not be 0"));
         }
-        let reason = REASONS.into_iter().find(|reason| *reason == self.reason).ok_or_else(|| Error::InvalidField {
-            field: "reason",
-            reason: format!("it must be one of {}", REASONS.join(", ")),
-        })?;
+        let reason = REASONS
+            .into_iter()
+            .find(|reason| *reason == self.reason)
+            .ok_or_else(|| Error::none_of("reason", &REASONS.join(", ")))?;
         Ok(Moved { goods, delta, reason, note: text("note", &self.note, 200)? })
     }
 }

@@ -48,8 +48,7 @@ impl Till {
         let channel = channel.or(channels.first().copied());
         let Some(channel) = channel.filter(|channel| channels.contains(channel)) else {
             let offered: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
-            let reason = format!("{} is paid by {}", order.pay_method, offered.join(", "));
-            return Err(Error::InvalidField { field: "channel", reason });
+            return Err(Error::none_of("channel", &offered.join(", ")));
         };
         let payer = subject.filter(|(provider, _)| provider == order.pay_method.name()).map(|(_, id)| id);
         // A repeated announcement must say the same, so this is made of what does not change.
