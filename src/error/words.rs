@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::domain::order::{FulfilmentKind, OrderState, PayMethod};
+use crate::domain::payment::RefundState;
 use crate::domain::placement::BadLines;
 use crate::domain::{GoodsId, LocalText, Refusal};
 use crate::store::cause;
@@ -79,10 +80,22 @@ impl Error {
             Self::PaymentRefused { .. } => {
                 LocalText::new("支付平台拒绝了该笔支付。", "The gateway does not accept this payment.")
             }
-            Self::RefundGoesOn(state) => LocalText::new(
-                format!("退款状态为 {state}，无需人工处理。"),
-                format!("The refund is {state}; it does not wait for anybody."),
-            ),
+            Self::RefundGoesOn(state) => {
+                let (zh, en) = match state {
+                    RefundState::Due => {
+                        ("退款正在提交，请等待结果。", "The refund is being asked for; wait for what comes of it.")
+                    }
+                    RefundState::Submitted => (
+                        "支付平台正在处理这笔退款，可能仍会退给顾客。",
+                        "The gateway has taken the refund on, and may still pay it.",
+                    ),
+                    RefundState::Succeeded => ("这笔退款已完成。", "The customer has the money."),
+                    RefundState::Abnormal | RefundState::Failed => {
+                        ("这笔退款的状态刚刚有变化，请刷新。", "The refund has changed a moment ago; look again.")
+                    }
+                };
+                LocalText::new(zh, en)
+            }
             Self::AlertResolved => LocalText::new("该提醒已处理。", "Somebody has dealt with this before."),
             Self::GatewayUnavailable(_) => LocalText::new(
                 "支付平台暂时没有响应，请稍后重试。",

@@ -132,7 +132,8 @@ async fn who_may_not_pay_is_told_why() {
     let refused = alice.place("wechat", &wechat).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (422, &json!("pay_method_not_offered")));
     assert_eq!(app.get("/v1/merchants/1/menu").await.json()["pay_methods"], json!(["cash", "sandbox"]));
-    app.clock.advance(TimeDelta::minutes(15));
+    // Ten seconds before its end: what is paid then would race it.
+    app.clock.advance(TimeDelta::seconds(14 * 60 + 50));
     let late = alice.post(&path, &json!({})).await;
     assert_eq!((late.status.as_u16(), &late.json()["code"]), (409, &json!("payment_time_over")));
     let path = "/v1/callbacks/1/sandbox";
@@ -158,6 +159,10 @@ async fn an_order_has_few_payments() {
     assert_eq!(begin("page").await.refusal(), (409, "too_many_payments".to_owned()));
     assert_eq!(begin("qr").await.status, StatusCode::OK, "the last one goes on");
     assert_eq!(app.count("payments"), 10);
+    let number = begin("qr").await.json()["payment"]["id"].as_str().unwrap().replace('-', "");
+    press(&app, &number, "pay").await;
+    until(&app, "SELECT state AS value FROM orders", "pending_accept").await;
+    assert_eq!(app.count("payments WHERE check_at IS NOT NULL"), 0, "of none is there anything to ask");
 }
 
 /// Whatever the gateway repeats, forges, delays or swaps: one order, paid once.
@@ -389,6 +394,8 @@ async fn a_payment_that_nobody_closes_is_given_up_by_a_human() {
     assert_eq!((alerts(&app), app.stock(1)), (vec!["payment_stuck".to_owned()], 98));
     assert_eq!(app.staff("kitchen").await.post(&path, &json!({})).await.status, StatusCode::FORBIDDEN);
     assert_eq!(owner.post(&path, &json!({})).await.json()["state"], "closed");
+    let asks = format!("payments WHERE check_at = '{}'", app.clock.now() + TimeDelta::minutes(30));
+    assert_eq!(app.count(&asks), 1, "the gateway is asked again, not at once");
     pass(&app, TimeDelta::zero()).await;
     assert_eq!((words(&mut app.conn(), &state(&one)), app.stock(1)), (vec!["cancelled".to_owned()], 100));
     for _ in 0..3 {

@@ -35,6 +35,12 @@ async fn customers_see_what_goes_back() {
     assert!(settled.is_string());
     (shown[0]["state"], shown[0]["settled_at"]) = (json!("succeeded"), settled);
     assert_eq!(alice.get(&path).await.json()["refunds"], shown);
+    assert_eq!(
+        app.count("outbox WHERE kind = 'refund_settled' AND state = 'succeeded'"),
+        1,
+        "and nothing else is told"
+    );
+    assert_eq!(app.count("outbox WHERE kind = 'refund_settled'"), 1);
 }
 
 /// A refund that fails is asked for under another number, one that is stuck under its own; and the customer gets the money once.
@@ -63,7 +69,12 @@ async fn refunds_go_on_until_the_customer_has_the_money() {
         words(&mut app.conn(), &sql).pop().unwrap()
     };
 
+    let asked_again = |seconds: i64| {
+        let at = app.clock.now() + TimeDelta::seconds(seconds);
+        app.count(&format!("refunds WHERE check_at = '{at}' AND state <> 'succeeded'"))
+    };
     let slow = refund(json!({ "refund_asks": 2 })).await;
+    assert_eq!(asked_again(20), 1);
     assert_eq!(row(&slow), "submitted, round 1, 1 attempts");
     pass(&app, TimeDelta::seconds(20)).await;
     pass(&app, TimeDelta::seconds(40)).await;
@@ -93,6 +104,7 @@ async fn refunds_go_on_until_the_customer_has_the_money() {
 
     let unclear = refund(json!({ "fail_after": ["refund"], "never_call": true })).await;
     assert_eq!(row(&unclear), "due, round 1, 1 attempts");
+    assert_eq!(asked_again(60), 1, "not within a minute");
     switch(&app, json!({})).await;
     let_refunds_end(&app).await;
     assert!(row(&unclear).starts_with("succeeded, round 1"), "{}", row(&unclear));
@@ -131,10 +143,12 @@ async fn a_refund_that_was_taken_on_and_is_stuck_is_put_in_again() {
     press(&app, &one.number, "pay").await;
     until(&app, &state(&one), "pending_accept").await;
     switch(&app, json!({ "fail_after": ["query_refund"], "refund_asks": 1, "never_call": true })).await;
-    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    let why = json!({ "reason": "changed_mind", "note": "It rains" });
+    alice.post(&format!("/orders/{}/cancel", one.order), &why).await;
     pass(&app, TimeDelta::zero()).await;
     let refund = async || owner.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0].clone();
     let first = refund().await;
+    assert_eq!(first["note"], "It rains");
     let retry = format!("/refunds/{}/retry", first["id"].as_str().unwrap());
     let early = owner.post(&retry, &json!({})).await;
     assert_eq!((early.refusal(), &early.json()["state"]), ((409, "refund_goes_on".to_owned()), &json!("submitted")));
@@ -208,4 +222,34 @@ async fn a_refund_that_the_gateway_pays_after_all_is_told_of() {
     let told = "SELECT kind || ' ' || refund_id AS value FROM alerts WHERE resolved_at IS NULL";
     until(&app, told, &format!("refund_twice {}", shown["id"].as_str().unwrap())).await;
     assert_eq!(refund().await, paid, "what the staff said stands");
+}
+
+/// Somebody at the provider settles what was stuck there, and its notice is news.
+#[actix_web::test]
+async fn a_refund_ends_by_the_gateways_notice() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let one = attempt(&alice, "one").await;
+    press(&app, &one.number, "pay").await;
+    until(&app, &state(&one), "pending_accept").await;
+    switch(&app, json!({ "refund": "abnormal" })).await;
+    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    for _ in 0..2 {
+        pass(&app, TimeDelta::minutes(5)).await;
+    }
+    assert_eq!(alerts(&app), ["refund_abnormal"]);
+    let number =
+        app.staff("owner").await.get(&format!("/orders/{}", one.order)).await.json()["refunds"][0]["number"].clone();
+    let settle = format!("/sandbox/v1/refunds/{}/succeed", number.as_str().unwrap());
+    assert_eq!(Answer::of(app.request(Method::POST, &settle)).await.status, StatusCode::OK);
+    until(&app, "SELECT state AS value FROM refunds", "succeeded").await;
+    assert_eq!(alerts(&app), ["refund_abnormal, resolved"]);
+    let notices = "rowlock_notices_total{gateway=\"sandbox\",outcome=\"refund\"}";
+    for _ in 0..100 {
+        if app.metric(notices) > 0.5 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the notice was not counted as news");
 }

@@ -186,6 +186,27 @@ async fn what_is_previewed_is_done() {
     assert_eq!(previewed(&manager, rest).await["unchanged"], 8);
 }
 
+/// A dish that moves comes last where it goes to; one that is only renamed stays where it is.
+#[actix_web::test]
+async fn dishes_move_and_stay_in_their_places() {
+    let app = TestApp::start();
+    let manager = app.staff("manager").await;
+    let import = async |rows: &[&str]| {
+        let sheet = sheet(rows);
+        let preview = previewed(&manager, sheet.clone()).await;
+        let done = Answer::of(importing(&manager, &sheet, &preview)).await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        let dish = |line: &String| line.split(' ').take(4).collect::<Vec<_>>().join(" ");
+        menu(&app).iter().map(dish).filter(|line| line.starts_with('1')).collect::<Vec<_>>()
+    };
+    import(&[",汤,Soups,蛋花汤,Eggdrop,,碗,Bowl,8,true,,0,", ",菜,Dishes,面,Noodles,,碗,Bowl,9,true,,0,"]).await;
+    let moved = import(&["1001,菜,Dishes,蛋花汤,Eggdrop,,例,Cup,8.00,true,,0,"]).await;
+    let dumplings = "1 菜/Dishes 饺子/Dumplings 小/small";
+    assert_eq!(moved, [dumplings, "1002 菜/Dishes 面/Noodles 碗/Bowl", "1001 菜/Dishes 蛋花汤/Eggdrop 例/Cup"]);
+    let renamed = import(&["1002,菜,Dishes,拉面,Ramen,,碗,Bowl,9.00,true,,0,"]).await;
+    assert_eq!(renamed, [dumplings, "1002 菜/Dishes 拉面/Ramen 碗/Bowl", "1001 菜/Dishes 蛋花汤/Eggdrop 例/Cup"]);
+}
+
 #[actix_web::test]
 async fn a_file_that_is_wrong_is_told_why_and_changes_nothing() {
     let app = TestApp::start();

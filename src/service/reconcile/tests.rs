@@ -109,7 +109,8 @@ fn payments_differ_in_these_ways() {
         (&[strange("f47ac10b58cc4372a5670e02b2c3d479")], &[], &[NotOurs]),
         (&[strange("0193476F4C0070008000000000000001")], &[], &[NotOurs]),
         (&[paid(1, 10)], &[others, unpaid], &[OwnerDiffers]),
-        (&[paid(1, 10)], &[tomorrow], &[OtherDay]),
+        (&[paid(1, 10)], std::slice::from_ref(&tomorrow), &[OtherDay]),
+        (&[], std::slice::from_ref(&tomorrow), &[]),
     ];
     for (number, (rows, payments, kinds)) in cases.iter().enumerate() {
         assert_eq!(found(rows, None, payments, &[]), *kinds, "case {number}");
@@ -126,7 +127,10 @@ fn midnight_makes_no_differences() {
     assert_eq!(kinds(None, &late), [Kind::MaybeDayBefore]);
     assert_eq!(kinds(None, &early), [Kind::PaymentOnlyHere]);
     assert_eq!(kinds(Some(&before), &late), [Kind::OtherDay]);
-    assert_eq!(kinds(Some(&bill(&[])), &late), [Kind::PaymentOnlyHere], "it is in neither");
+    let empty = bill(&[]);
+    assert_eq!(kinds(Some(&empty), &late), [Kind::PaymentOnlyHere], "it is in neither");
+    let another = bill(&[paid(9, 10)]);
+    assert_eq!(kinds(Some(&another), &late), [Kind::PaymentOnlyHere], "another one is no witness");
 
     let late = BookedRefund { begun_at: at(-300), ..refund(2, 5, RefundState::Succeeded) };
     let kinds = |before| found(&[paid(1, 10)], before, &[payment(1, 10)], std::slice::from_ref(&late));
@@ -179,6 +183,10 @@ fn refunds_differ_in_these_ways() {
         (std::slice::from_ref(&by_hand), vec![], &[RefundOnlyThere]),
         (std::slice::from_ref(&by_hand), done(), &[RefundOnlyThere, RefundOnlyHere]),
         (&[sent_back(2, 5, Failed)], vec![], &[RefundOnlyThere]),
+        // Its payment, its number or its transaction says that it is ours.
+        (&[BillRow { payment: paid(1, 10).payment, ..strange.clone() }], vec![], &[RefundOnlyThere]),
+        (&[BillRow { refund: sent_back(2, 5, Done).refund, ..strange.clone() }], vec![], &[RefundOnlyThere]),
+        (&[BillRow { transaction: "t1".to_owned(), ..strange.clone() }], vec![], &[RefundOnlyThere]),
         (&[strange], vec![], &[NotOurs]),
         (&[], done(), &[RefundOnlyHere]),
         (&[], ours(RefundState::Submitted), &[RefundOpen]),
