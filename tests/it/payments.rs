@@ -254,6 +254,22 @@ async fn a_gateway_that_never_calls_is_asked() {
     assert_eq!((app.count("gateway_notices"), app.count("payments WHERE state = 'paid'")), (0, 2));
 }
 
+/// Less and less often, as long as nobody pays; and a last time when the gateway takes no more.
+#[actix_web::test]
+async fn a_gateway_is_asked_less_and_less_often() {
+    let app = TestApp::start();
+    let begun = app.clock.now();
+    attempt(&app.customer("alice").await, "one").await;
+    let due = "SELECT extract(epoch FROM check_at)::bigint AS value FROM payments";
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        waits.push(number(&mut app.conn(), due) - app.clock.now().timestamp());
+        pass(&app, TimeDelta::seconds(waits[waits.len() - 1])).await;
+    }
+    assert_eq!(waits, [20, 20, 40, 80, 160, 320, 250]);
+    assert_eq!(app.clock.now() - begun, TimeDelta::seconds(14 * 60 + 50));
+}
+
 #[actix_web::test]
 async fn an_order_is_closed_at_the_gateway_before_it_is_cancelled() {
     let app = TestApp::start();

@@ -125,6 +125,6 @@ impl Till {
     fn wait(&self, asked: i32) -> TimeDelta {
         let doublings = asked.clamp(0, 20).unsigned_abs();
         let wait_ms = self.config.check_after_ms.saturating_mul(1 << doublings).min(self.config.check_max_ms);
-        TimeDelta::milliseconds(i64::try_from(wait_ms).unwrap_or(i64::MAX / 2))
+        TimeDelta::milliseconds(i64::try_from(wait_ms).expect("at most a day"))
     }
 }
