@@ -208,7 +208,7 @@ test('rings once for a customer who asks, however often it is told of', async ({
   const page = await browsers.open('kitchen', '/board', { url: wire.url });
   await expect.poll(() => stream.since.length).toBe(1);
   const next = (stream.since[0] ?? 0) + 1;
-  const asks = { kind: 'order_nudged', order_id: order.id, state: 'accepted' };
+  const asks = { kind: 'order_nudged', order_id: order.id, state: 'accepted' } as const;
   for (const seq of [next, next, next + 1]) stream.tell({ seq, ...asks });
   await expect.poll(() => rings(page)).toBeGreaterThanOrEqual(2);
   expect(await rings(page)).toBe(2);

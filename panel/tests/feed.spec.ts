@@ -89,7 +89,7 @@ test('told that events are missing, the panel reads everything anew', async ({ b
   await expectNew(page, 1);
   // What follows the reset counts from its number.
   await (await restaurant.staff('cashier')).accept(order);
-  stream.tell({ seq: at + 1001, kind: 'order_accepted', order_id: order.id, state: 'accepted' });
+  stream.tell({ seq: at + 1001, kind: 'order_moved', order_id: order.id, state: 'accepted' });
   await expectNew(page, 0);
 });
 

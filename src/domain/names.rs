@@ -14,7 +14,7 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
-/// An enum that [`names!`] gave its names.
+/// An enum whose names `names!` has made.
 pub trait Named: Copy + 'static {
     /// Every value, in the order of declaration.
     const ALL: &'static [Self];

@@ -81,8 +81,8 @@ pub(super) async fn observe(
     Ok(response)
 }
 
-/// What is handed to actix at a time of a body that is larger. It copies what it is handed before it looks whether any of it can be sent,
-/// and so for each request that came in one go: a few clients who ask and do not read would have it hold all of that.
+/// The most of a larger body that actix is handed at a time. It copies what it is handed before it looks whether any of it can be sent, and
+/// does so for each of the requests that came in one go: a few clients who ask and do not read would have it hold all of that.
 const SLICE_BYTES: usize = 32 * 1024;
 
 fn in_slices(body: BoxBody) -> BoxBody {

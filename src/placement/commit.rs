@@ -267,7 +267,7 @@ fn write_one_by_one(
     facts: &Facts,
     requests: &[&Placement],
 ) -> Result<Vec<Result<Verdict, Error>>, Error> {
-    // A plan begins with what was read and counts what the orders before take; what is written takes from what those before it left.
+    // `plan` begins with what was read, and itself counts what the orders before this one take; `write` is given what those have left.
     let mut points = facts.points.clone();
     let mut kept: Vec<usize> = Vec::with_capacity(requests.len());
     let mut written = Vec::with_capacity(requests.len());

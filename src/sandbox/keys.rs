@@ -1,7 +1,7 @@
 //! The provider's signatures, and those of its merchants.
 //!
-//! Contract: the texts that are signed are told in the module `gateway::sandbox`, which is written for itself, as a merchant's would be:
-//! that both agree is shown by their talking to each other.
+//! Contract: the texts that are signed are described in `gateway::sandbox`. That module is written independently of this one, as a
+//! merchant's would be, so that their talking to each other shows that both agree.
 
 use aws_lc_rs::hkdf;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};

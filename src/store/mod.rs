@@ -247,7 +247,7 @@ impl Store {
             };
             self.metrics.transaction_retries.get_or_create(&CodeLabels { code: cause.code() }).inc();
             log::debug!(merchant_id:% = merchant, attempt = number; "Runs a transaction again: {}", cause.code());
-            // A twin has committed by the time it is met.
+            // A twin has committed by the time it is met: there is nothing to wait for.
             if cause != Cause::Twin {
                 std::thread::sleep(failure::pause(number));
             }

@@ -178,7 +178,7 @@ pub struct ActionRow {
 pub struct Trail {
     /// What this member did.
     pub who: Option<StaffId>,
-    /// What is called so.
+    /// Only actions of this name.
     pub action: Option<String>,
     /// What was done before.
     pub before: Option<Uuid>,

@@ -1678,8 +1678,8 @@ export interface components {
              * @description When it is tried next; only while it is pending.
              */
             due_at?: string | null;
-            /** @example order_placed */
-            kind: string;
+            /** @enum {string} */
+            kind: "order_placed" | "order_moved" | "order_delayed" | "order_nudged" | "order_collected" | "order_refunded" | "refund_settled" | "goods_changed" | "alert_raised";
             /** @description Why it failed the last time. */
             last_error?: string | null;
             /**
@@ -1732,8 +1732,8 @@ export interface components {
             goods_id?: number | null;
             /** Format: date-time */
             happened_at: string;
-            /** @example order_placed */
-            kind: string;
+            /** @enum {string} */
+            kind: "order_placed" | "order_moved" | "order_delayed" | "order_nudged" | "order_collected" | "order_refunded" | "refund_settled" | "goods_changed" | "alert_raised";
             /** Format: uuid */
             order_id?: string | null;
             /**
@@ -2674,7 +2674,7 @@ export interface components {
             copy: number;
             /** Format: date-time */
             printed_at: string;
-            /** @description What who printed it is called. */
+            /** @description Name of the member of staff who printed it. */
             printed_by: string;
         };
         /** @description Units of one goods of an order. */

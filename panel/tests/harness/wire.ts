@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { components } from '../../src/api/schema';
 import type { Service } from './service';
 
 /** Answers instead of the service; false: the service is to answer. */
@@ -135,7 +136,7 @@ export class Stream {
   }
 
   /** Tells an event to whoever listens. */
-  tell(event: { seq: number; kind: string; order_id?: string; state?: string }): void {
+  tell(event: Omit<components['schemas']['EventView'], 'happened_at'>): void {
     const whole = { happened_at: new Date().toISOString(), ...event };
     this.send(`id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(whole)}\n\n`);
   }
