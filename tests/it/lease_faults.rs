@@ -169,6 +169,27 @@ fn an_answer_that_comes_late_grants_no_time() {
     });
 }
 
+/// A renewal that is answered after the lease has ended finds a holder that may have given up: it stays lost.
+#[test]
+fn a_renewal_that_comes_late_brings_nothing_back() {
+    let keeper = Kept::InPostgres.start();
+    let ttl = Duration::from_millis(700);
+    let instance = keeper.instance();
+    let metrics = Arc::clone(&instance.metrics);
+    let leases = instance.leases(ttl);
+    let lease = acquired(leases.try_acquire(&of("work"), Owner::new()));
+    let begun = Instant::now();
+    let (mut conn, mut watcher) = (keeper.database.conn(), keeper.database.conn());
+    conn.batch_execute("BEGIN; SELECT FROM leases FOR UPDATE").unwrap();
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until("it is renewed", || number(&mut watcher, waiting) == 1);
+    sleep((ttl + Duration::from_millis(20)).saturating_sub(begun.elapsed()));
+    assert!(!lease.is_held());
+    conn.batch_execute("COMMIT").unwrap();
+    wait_until("the loss is known", || counted(&metrics, "lost") == 1 || lease.is_held());
+    assert!(lease.is_lost() && !lease.is_held());
+}
+
 #[test]
 fn switched_off_they_hold_nothing() {
     let keeper = Kept::InPostgres.start();
