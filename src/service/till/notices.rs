@@ -45,12 +45,12 @@ impl Till {
         };
         let outcome = match notice.says {
             Says::Paid { number, receipt } => {
-                let Receipt { transaction, amount } = receipt;
-                if amount == Money::ZERO || [&notice.id, &number, &transaction].into_iter().any(|text| !is_sane(text)) {
+                if !is_of_worth(&notice.id, &number, &receipt) {
                     self.count(method, "refused");
                     log::warn!(merchant_id:% = merchant, gateway = method.name(); "A notice is not taken: it says nothing of worth");
                     return Ok(gateway.answer(false));
                 }
+                let Receipt { transaction, amount } = receipt;
                 let money = Notice { gateway: method, id: notice.id, number, transaction, amount };
                 self.take_money(merchant, &money, envelope.body)?
             }
@@ -131,6 +131,11 @@ impl Till {
     }
 }
 
+/// Whether money came that can be written down, whatever the gateway's own check let through.
+fn is_of_worth(id: &str, number: &str, receipt: &Receipt) -> bool {
+    receipt.amount > Money::ZERO && [id, number, &receipt.transaction].into_iter().all(is_sane)
+}
+
 /// Whether it can be a number of something: providers' have 64 characters at most.
 fn is_sane(number: &str) -> bool {
     (1..=128).contains(&number.len()) && !number.contains(char::is_control)
@@ -149,5 +154,25 @@ fn apply(tx: &mut Tx<'_>, notice: &Notice, now: DateTime<Utc>) -> Result<Option<
         // It is looked up before anything is locked or written.
         Err(Error::NotFound) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_of_worth_where_everything_about_it_is() {
+        let is_fit = |id: &str, number: &str, transaction: &str, fen| {
+            let receipt = Receipt { transaction: transaction.to_owned(), amount: Money::from_fen(fen) };
+            is_of_worth(id, number, &receipt)
+        };
+        assert!(is_fit("n", "p", "t", 1));
+        let long = "x".repeat(129);
+        for (id, number, transaction, fen) in
+            [("n", "p", "t", 0), ("", "p", "t", 1), ("n", "p\0", "t", 1), ("n", "p", "t\n", 1), ("n", "p", &long, 1)]
+        {
+            assert!(!is_fit(id, number, transaction, fen), "{id:?} {number:?} {transaction:?} {fen}");
+        }
     }
 }
