@@ -5,6 +5,7 @@
 //! What has to ask a gateway runs in threads of its own, and several at a time: a gateway that hangs holds up no other timer, and other
 //! merchants' payments for one round of calls.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -34,9 +35,6 @@ const BATCH: i64 = 200;
 
 /// The merchant in the leases of jobs that serve all merchants: nobody's id.
 const NOBODYS: MerchantId = MerchantId(0);
-
-/// What jobs run in.
-const THREADS: [&str; 4] = ["payments", "refunds", "jobs", "measures"];
 
 /// Calls to gateways that an instance's timers make at the same time.
 const CALLS: usize = 8;
@@ -72,24 +70,24 @@ impl Jobs {
             drop(due.metrics.job_failures.get_or_create(&CodeLabels { code: job.name }));
         }
         let interval = Duration::from_millis(config.jobs.interval_ms);
-        let names: &[&str] = if interval.is_zero() { &[] } else { &THREADS };
-        let threads = names.iter().map(|name| {
+        let threads = if interval.is_zero() { BTreeSet::new() } else { Thread::all() };
+        let threads = threads.into_iter().map(|thread| {
             let (stop, stopped) = mpsc::channel();
             let (due, clock) = (Arc::clone(&due), clock.clone());
             let run = move || {
                 while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    due.run(name, clock.now());
+                    due.run(thread, clock.now());
                 }
             };
-            let thread = std::thread::Builder::new().name((*name).to_owned()).spawn(run);
-            (stop, thread.expect("the system has a thread left at the start"))
+            let started = std::thread::Builder::new().name(thread.name().to_owned()).spawn(run);
+            (stop, started.expect("the system has a thread left at the start"))
         });
         Self { threads: Mutex::new(threads.collect()), due }
     }
 
     /// Does all that is due at `now`, and returns how much was done.
     pub fn run(&self, now: DateTime<Utc>) -> usize {
-        THREADS.into_iter().map(|thread| self.due.run(thread, now)).sum()
+        Thread::all().into_iter().map(|thread| self.due.run(thread, now)).sum()
     }
 
     /// Ends the threads. Calls that are under way are waited for; what else is due waits for the next start, or another instance.
@@ -126,46 +124,86 @@ struct Due {
     stops: AtomicBool,
 }
 
+/// What jobs run in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Thread {
+    /// Asks gateways for payments.
+    Payments,
+    /// Asks gateways for refunds.
+    Refunds,
+    /// Asks nobody but the database.
+    Jobs,
+    /// Looks, and does nothing.
+    Measures,
+}
+
+impl Thread {
+    /// All that a job runs in.
+    fn all() -> BTreeSet<Self> {
+        JOBS.iter().map(|job| job.thread).collect()
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Payments => "payments",
+            Self::Refunds => "refunds",
+            Self::Jobs => "jobs",
+            Self::Measures => "measures",
+        }
+    }
+}
+
 /// What is done when its time has come.
 struct Job {
     /// What it is called in the metrics.
     name: &'static str,
-    /// The thread that it runs in.
-    thread: &'static str,
+    /// What it runs in.
+    thread: Thread,
     /// How long an instance waits before it looks again.
     every: TimeDelta,
+    /// Whether only one instance is at it at a time.
+    alone: bool,
     /// Does what is due and returns how much that was.
     work: Work,
 }
 
-type Work = fn(&Due, DateTime<Utc>) -> Result<usize, Error>;
+type Work = fn(&Due, Turn) -> Result<usize, Error>;
 
-/// Asks gateways, at every turn, in a thread of its own.
-const fn call(name: &'static str, work: Work) -> Job {
-    Job { name, thread: name, every: TimeDelta::zero(), work }
+/// A job's turn to do what is due.
+#[derive(Clone, Copy)]
+struct Turn {
+    /// What the job is called in the metrics.
+    job: &'static str,
+    /// What is due by then is done.
+    now: DateTime<Utc>,
+}
+
+/// Asks gateways, at every turn, in a thread that no other job runs in.
+const fn call(name: &'static str, thread: Thread, work: Work) -> Job {
+    Job { name, thread, every: TimeDelta::zero(), alone: false, work }
 }
 
 /// Looks at every turn.
 const fn job(name: &'static str, work: Work) -> Job {
-    chore(name, TimeDelta::zero(), work)
+    Job { name, thread: Thread::Jobs, every: TimeDelta::zero(), alone: false, work }
 }
 
 /// Looks now and then, and only one instance at a time.
 const fn chore(name: &'static str, every: TimeDelta, work: Work) -> Job {
-    Job { name, thread: "jobs", every, work }
+    Job { name, thread: Thread::Jobs, every, alone: true, work }
 }
 
-/// Looks now and then, in a thread of its own, and each instance for itself.
+/// Looks now and then, and each instance for itself.
 const fn measure(name: &'static str, every: TimeDelta, work: Work) -> Job {
-    Job { name, thread: name, every, work }
+    Job { name, thread: Thread::Measures, every, alone: false, work }
 }
 
 const JOBS: [Job; 11] = [
-    call("payments", Due::look_after_payments),
-    call("refunds", Due::pursue_refunds),
+    call("payments", Thread::Payments, Due::look_after_payments),
+    call("refunds", Thread::Refunds, Due::pursue_refunds),
     job("notices", Due::settle_notices),
-    job("expire", |due, now| due.time_out(OrderState::PendingPayment, now)),
-    job("accept_timeout", |due, now| due.time_out(OrderState::PendingAccept, now)),
+    job("expire", |due, turn| due.time_out(turn, OrderState::PendingPayment)),
+    job("accept_timeout", |due, turn| due.time_out(turn, OrderState::PendingAccept)),
     chore("daily_stock", TimeDelta::seconds(10), Due::reset_stock),
     chore("purge_keys", TimeDelta::minutes(10), Due::purge_keys),
     chore("purge_events", TimeDelta::minutes(10), Due::purge_events),
@@ -176,7 +214,7 @@ const JOBS: [Job; 11] = [
 
 impl Due {
     /// Does what is due of a thread's jobs.
-    fn run(&self, thread: &'static str, now: DateTime<Utc>) -> usize {
+    fn run(&self, thread: Thread, now: DateTime<Utc>) -> usize {
         let mut done = 0;
         for (index, job) in JOBS.iter().enumerate().filter(|(_, job)| job.thread == thread) {
             if !self.turn_of(index, job.every, now) {
@@ -184,7 +222,8 @@ impl Due {
             }
             let Some(_lease) = self.lease(job) else { continue };
             // One that panics has broken its own transaction, and none of the others.
-            let result = catch_unwind(AssertUnwindSafe(|| (job.work)(self, now)))
+            let turn = Turn { job: job.name, now };
+            let result = catch_unwind(AssertUnwindSafe(|| (job.work)(self, turn)))
                 .unwrap_or_else(|_| Err(Error::Internal("it panicked".to_owned())));
             match result {
                 Ok(much) => done += much,
@@ -194,10 +233,10 @@ impl Due {
         done
     }
 
-    /// What a chore is done under, so that instances do not all do it at once; it is done without where none can be had. None where
-    /// another instance is at it.
+    /// What a job is done under that one instance does alone; it is done without where none can be had. None where another instance is
+    /// at it.
     fn lease(&self, job: &Job) -> Option<Lease> {
-        if job.every.is_zero() || job.thread != "jobs" {
+        if !job.alone {
             return Some(Lease::none());
         }
         let name = LeaseName::new(NOBODYS, format!("job:{}", job.name));
@@ -219,20 +258,31 @@ impl Due {
         log::warn!(job; "A timer could not do its work, and will try again: {error}");
     }
 
-    fn time_out(&self, state: OrderState, now: DateTime<Utc>) -> Result<usize, Error> {
+    /// Does a step for each item and returns for how many it was their turn. One that fails stands in nobody's way.
+    fn one_by_one<T>(
+        &self,
+        job: &'static str,
+        items: &[T],
+        step: impl Fn(&T) -> Result<bool, Error>,
+    ) -> Result<usize, Error> {
+        let mut done = 0;
+        for item in items {
+            match step(item) {
+                Ok(is_done) => done += usize::from(is_done),
+                // Without a database the others would fail, too, each after its time.
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => self.failed(job, &error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn time_out(&self, Turn { job, now }: Turn, state: OrderState) -> Result<usize, Error> {
         let (mut done, mut after) = (0, None);
         loop {
             let overdue =
                 self.store.read_any(|conn| moves::overdue(conn, state, now, after, BATCH).map_err(Error::from))?;
-            for due in &overdue {
-                match self.time_out_one(*due, now) {
-                    Ok(is_moved) => done += usize::from(is_moved),
-                    // Without a database the others would fail, too, each after its time.
-                    Err(error @ Error::Unavailable(_)) => return Err(error),
-                    // One that cannot be moved stands in nobody's way.
-                    Err(error) => self.failed("time_out", &error),
-                }
-            }
+            done += self.one_by_one(job, &overdue, |due| self.time_out_one(*due, now))?;
             after = overdue.last().copied();
             if after.is_none() {
                 self.metrics.orders_timed_out.inc_by(done as u64);
@@ -247,16 +297,16 @@ impl Due {
             .unwrap_or_else(|_| Err(Error::Internal(format!("order {} panicked", due.order))))
     }
 
-    fn look_after_payments(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn look_after_payments(&self, Turn { job, now }: Turn) -> Result<usize, Error> {
         let due = self.store.read_any(|conn| payments::due(conn, now, BATCH).map_err(Error::from))?;
         let round = Round::default();
-        self.side_by_side("payments", &due, |(merchant, payment)| self.till.look_after(&round, *merchant, *payment))
+        self.side_by_side(job, &due, |(merchant, payment)| self.till.look_after(&round, *merchant, *payment))
     }
 
-    fn pursue_refunds(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn pursue_refunds(&self, Turn { job, now }: Turn) -> Result<usize, Error> {
         let due = self.store.read_any(|conn| refunds::due(conn, now, BATCH).map_err(Error::from))?;
         let round = Round::default();
-        self.side_by_side("refunds", &due, |(merchant, refund)| self.till.pursue(&round, *merchant, *refund))
+        self.side_by_side(job, &due, |(merchant, refund)| self.till.pursue(&round, *merchant, *refund))
     }
 
     /// Does `step` for each item, [`CALLS`] at a time, and returns for how many there was something to do. A step that fails, or panics,
@@ -285,20 +335,13 @@ impl Due {
         Ok(done.into_inner())
     }
 
-    fn settle_notices(&self, now: DateTime<Utc>) -> Result<usize, Error> {
-        let mut done = 0;
-        for (merchant, notice) in self.store.read_any(|conn| notices::kept(conn, now, BATCH).map_err(Error::from))? {
-            match self.till.settle_kept(merchant, &notice) {
-                Ok(is_settled) => done += usize::from(is_settled),
-                Err(error @ Error::Unavailable(_)) => return Err(error),
-                Err(error) => self.failed("notices", &error),
-            }
-        }
-        Ok(done)
+    fn settle_notices(&self, Turn { job, now }: Turn) -> Result<usize, Error> {
+        let kept = self.store.read_any(|conn| notices::kept(conn, now, BATCH).map_err(Error::from))?;
+        self.one_by_one(job, &kept, |(merchant, notice)| self.till.settle_kept(*merchant, notice))
     }
 
     /// Tells the metrics what stands in the database. Nothing of it is done work.
-    fn measure(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn measure(&self, Turn { now, .. }: Turn) -> Result<usize, Error> {
         let (lags, open, kept, skew) = self.store.read_any(|conn| {
             let (asked, begun) = (self.clock.now(), Instant::now());
             let there = measures::time(conn)?;
@@ -320,7 +363,7 @@ impl Due {
         Ok(0)
     }
 
-    fn purge_notices(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn purge_notices(&self, Turn { now, .. }: Turn) -> Result<usize, Error> {
         let before = now - self.notices;
         self.until_nothing_is_left(
             |conn| notices::merchants_to_purge(conn, before, BATCH),
@@ -328,29 +371,24 @@ impl Due {
         )
     }
 
-    fn purge_leases(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn purge_leases(&self, Turn { now, .. }: Turn) -> Result<usize, Error> {
         let before = now - TimeDelta::days(1);
         self.until_nothing_is_left(|conn| leases::with_expired(conn, before), |tx| leases::purge(tx, before))
     }
 
-    fn reset_stock(&self, now: DateTime<Utc>) -> Result<usize, Error> {
-        let mut done = 0;
-        for (merchant, day) in self.store.read_any(|conn| settings::turned(conn, now).map_err(Error::from))? {
-            match self.store.write(merchant, |tx| service::stock::reset_daily(tx, day, now)) {
-                Ok(is_reset) => done += usize::from(is_reset),
-                Err(error @ Error::Unavailable(_)) => return Err(error),
-                Err(error) => self.failed("daily_stock", &error),
-            }
-        }
-        Ok(done)
+    fn reset_stock(&self, Turn { job, now }: Turn) -> Result<usize, Error> {
+        let turned = self.store.read_any(|conn| settings::turned(conn, now).map_err(Error::from))?;
+        self.one_by_one(job, &turned, |(merchant, day)| {
+            self.store.write(*merchant, |tx| service::stock::reset_daily(tx, *day, now))
+        })
     }
 
-    fn purge_keys(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn purge_keys(&self, Turn { now, .. }: Turn) -> Result<usize, Error> {
         let before = now - TimeDelta::days(self.config.key_days.into());
         self.until_nothing_is_left(|conn| purge::with_old_keys(conn, before), |tx| purge::forget_keys(tx, before))
     }
 
-    fn purge_events(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+    fn purge_events(&self, Turn { now, .. }: Turn) -> Result<usize, Error> {
         let before = now - TimeDelta::days(self.config.event_days.into());
         self.until_nothing_is_left(
             |conn| events::merchants_to_purge(conn, before, BATCH),

@@ -105,7 +105,7 @@ async fn what_cannot_be_moved_holds_up_nobody() {
     app.execute("UPDATE goods SET stock = 2147483647 WHERE id = 1");
     assert_eq!(app.app.jobs.run(app.clock.now() + TimeDelta::minutes(15)), 1);
     assert_eq!(app.stock(101), 100);
-    assert!(app.metric("rowlock_job_failures_total{code=\"time_out\"}") >= 210.0);
+    assert!(app.metric("rowlock_job_failures_total{code=\"expire\"}") >= 210.0);
 }
 
 /// An order that somebody has in hand is left to them, and does not hold up the others.
