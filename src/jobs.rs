@@ -18,14 +18,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::MerchantId;
-use crate::domain::order::OrderState;
 use crate::domain::payment::AlertKind;
 use crate::error::Error;
 use crate::metrics::{CodeLabels, Metrics};
 use crate::service;
 use crate::service::leases::{Lease, LeaseName, Leases, Owner};
 use crate::service::till::{Round, Till};
-use crate::store::moves::Overdue;
+use crate::store::moves::{Deadline, Overdue};
 use crate::store::{
     Conn, QueryResult, Store, Tx, events, leases, measures, moves, notices, outbox, payments, purge, refunds, settings,
 };
@@ -198,12 +197,13 @@ const fn measure(name: &'static str, every: TimeDelta, work: Work) -> Job {
     Job { name, thread: Thread::Measures, every, alone: false, work }
 }
 
-const JOBS: [Job; 11] = [
+const JOBS: [Job; 12] = [
     call("payments", Thread::Payments, Due::look_after_payments),
     call("refunds", Thread::Refunds, Due::pursue_refunds),
     job("notices", Due::settle_notices),
-    job("expire", |due, turn| due.time_out(turn, OrderState::PendingPayment)),
-    job("accept_timeout", |due, turn| due.time_out(turn, OrderState::PendingAccept)),
+    job("expire", |due, turn| due.time_out(turn, Deadline::Pay)),
+    job("accept_timeout", |due, turn| due.time_out(turn, Deadline::Accept)),
+    job("complete", |due, turn| due.time_out(turn, Deadline::Complete)),
     chore("daily_stock", TimeDelta::seconds(10), Due::reset_stock),
     chore("purge_keys", TimeDelta::minutes(10), Due::purge_keys),
     chore("purge_events", TimeDelta::minutes(10), Due::purge_events),
@@ -277,11 +277,11 @@ impl Due {
         Ok(done)
     }
 
-    fn time_out(&self, Turn { job, now }: Turn, state: OrderState) -> Result<usize, Error> {
+    fn time_out(&self, Turn { job, now }: Turn, deadline: Deadline) -> Result<usize, Error> {
         let (mut done, mut after) = (0, None);
         loop {
             let overdue =
-                self.store.read_any(|conn| moves::overdue(conn, state, now, after, BATCH).map_err(Error::from))?;
+                self.store.read_any(|conn| moves::overdue(conn, deadline, now, after, BATCH).map_err(Error::from))?;
             done += self.one_by_one(job, &overdue, |due| self.time_out_one(*due, now))?;
             after = overdue.last().copied();
             if after.is_none() {

@@ -58,6 +58,28 @@ test('a customer who pays in cash calls off what is not accepted', async ({ brow
   await expect(board.getByTestId('card')).toHaveCount(0);
 });
 
+test('a customer who has their order says so, once it is paid', async ({ browsers, restaurant }) => {
+  const cashier = await restaurant.staff('cashier');
+  const page = await browsers.visit(`/demo/${restaurant.id}`, { viewport: PHONE });
+  await fill(page, restaurant);
+  await page.getByTestId('kind-pickup').check();
+  await page.getByTestId('pay-cash').check();
+  await page.getByTestId('place').click();
+  const shown = page.getByTestId('order');
+  await expect(shown).toHaveAttribute('data-state', 'pending_accept');
+  const [id] = /[0-9a-f-]{36}$/.exec(page.url()) ?? [];
+  const { order } = await cashier.order({ id: id ?? '' });
+  await cashier.accept(order);
+  await cashier.move(order, 'ready');
+  await expect(shown).toHaveAttribute('data-state', 'ready');
+  await expect(page.getByTestId('receive')).toBeHidden();
+  await cashier.move(order, 'collect');
+  await page.getByTestId('receive').click();
+  await expect(shown).toHaveAttribute('data-state', 'completed');
+  await expect(page.getByTestId('receive')).toBeHidden();
+  expect((await cashier.order(order)).history.at(-1)).toMatchObject({ move: 'complete', actor: 'customer' });
+});
+
 test('who calls off what they have paid for sees the money come back', async ({ browsers, restaurant }) => {
   const page = await browsers.visit(`/demo/${restaurant.id}`, { viewport: PHONE });
   await fill(page, restaurant);

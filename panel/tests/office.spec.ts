@@ -43,6 +43,25 @@ test('what is switched off cannot be ordered, and the last way to order stays', 
   await expect(page.getByText('How orders can be had')).toBeVisible();
 });
 
+test('a shop says after how long its orders are completed by themselves, or that they never are', async ({
+  browsers,
+  restaurant,
+}) => {
+  const owner = await restaurant.staff('owner');
+  const page = await browsers.open('manager', '/settings');
+  const minutes = page.getByTestId('complete-after-minutes').locator('input');
+  for (const [typed, kept] of [
+    ['90', 90],
+    ['', null],
+  ] as const) {
+    await minutes.fill(typed);
+    await minutes.blur();
+    await page.getByTestId('save').click();
+    await expect(page.getByTestId('unsaved')).toBeHidden();
+    expect((await owner.settings()).complete_after_minutes ?? null).toBe(kept);
+  }
+});
+
 test('what cannot be is told at its field', async ({ browsers, restaurant }) => {
   const page = await browsers.open('manager', '/settings');
   await page.getByTestId('webhook-url').fill('ftp://example.com');

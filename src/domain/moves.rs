@@ -159,7 +159,7 @@ impl Actor {
         match self {
             Self::Customer(_) => match made {
                 Move::Cancel => matches!(from, OrderState::PendingPayment | OrderState::PendingAccept),
-                Move::Nudge => true,
+                Move::Nudge | Move::Complete => true,
                 _ => false,
             },
             Self::Staff(_, role) => match Permission::to_make(made) {
@@ -168,7 +168,7 @@ impl Actor {
             },
             Self::Timer => match made {
                 Move::Cancel => matches!(from, OrderState::PendingPayment),
-                Move::Accept | Move::Reject => true,
+                Move::Accept | Move::Reject | Move::Complete => true,
                 _ => false,
             },
             Self::Gateway => matches!(made, Move::Pay | Move::Accept),
@@ -321,10 +321,10 @@ rejected: nothing
         assert_eq!(
             matrix,
             "\
-customer: cancel from pending_payment or pending_accept, nudge
+customer: complete, cancel from pending_payment or pending_accept, nudge
 owner: accept, reject, prepare, ready, deliver, complete, cancel, recall, delay, collect, refund
 kitchen: prepare, ready, recall
-timer: accept, reject, cancel from pending_payment
+timer: accept, reject, complete, cancel from pending_payment
 gateway: pay, accept
 "
         );

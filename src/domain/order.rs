@@ -225,6 +225,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether there is cash to collect for it.
+    pub fn owes_cash(&self) -> bool {
+        self.pay_method == PayMethod::Cash && self.total > Money::ZERO && self.paid_at.is_none()
+    }
+
     /// What is left to pay of each line, in their order, and of the freight, after points have taken off their part of each in
     /// proportion: together, the total.
     pub fn shares(&self) -> (Vec<Money>, Money) {

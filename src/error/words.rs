@@ -56,9 +56,10 @@ impl Error {
                 "该订单赠送的积分等已经用掉，不能自助取消，请联系商家。",
                 "You have spent points that this order brought, so you cannot cancel it yourself; please call.",
             ),
-            Self::CashNotCollected => {
-                LocalText::new("请先收款，再完成订单。", "Collect the cash before completing the order.")
-            }
+            Self::CashNotCollected => LocalText::new(
+                "现金尚未收取，订单还不能完成。",
+                "The cash for the order is to be collected before it is complete.",
+            ),
             Self::NothingToCollect => {
                 LocalText::new("该订单无需收取现金。", "There is no cash to collect for this order.")
             }

@@ -63,6 +63,7 @@ fn routes(config: &mut ServiceConfig<'_>) {
         .service(orders::show_order)
         .service(orders::cancel_order)
         .service(orders::nudge_order)
+        .service(orders::receive_order)
         .service(payments::start_payment)
         .service(payments::list_payments)
         .service(payments::check_payment)

@@ -21,7 +21,7 @@ use crate::App;
 use crate::clock::uuid_at;
 use crate::config;
 use crate::domain::money::Money;
-use crate::domain::moves::Actor;
+use crate::domain::moves::{Actor, Move};
 use crate::domain::order::{Fulfilment, Order, PayMethod};
 use crate::domain::placement::{IdempotencyKey, Limits, Placement, RequestHash, WantedLines};
 use crate::domain::{AddressId, CartId, CustomerId, GoodsId, MerchantId, OrderId, Refusal};
@@ -30,7 +30,7 @@ use crate::placement::Outcome;
 use crate::service;
 use crate::service::carts::{Owner, ToPlace};
 use crate::service::orders::Cancelling;
-use crate::store::{moves, orders};
+use crate::store::{Tx, moves, orders};
 
 // Its serialization is what an idempotency key stands for: a field added later must not be serialized when it is absent.
 /// What to order, how to get it and how to pay it.
@@ -374,6 +374,30 @@ pub(super) async fn nudge_order(
     let (id, by, now) = (OrderId(path.id), Actor::Customer(who.id), app.clock.now());
     req.extensions_mut().insert(AboutOrder(id));
     let order = write(&app, who.merchant, move |tx| service::orders::nudge(tx, id, by, now)).await?;
+    Ok(HttpResponse::Ok().json(OrderView::from(order)))
+}
+
+/// The customer has the order, and completes it: one that is ready or on its way, and for which no cash is owed.
+#[utoipa::path(
+    tag = "customers",
+    security(("customer" = [])),
+    params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
+    responses(
+        (status = 200, body = OrderView),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cash_not_collected`"),
+    ),
+)]
+#[post("/v1/merchants/{m}/orders/{id}/receive")]
+pub(super) async fn receive_order(
+    app: Data<App>,
+    req: HttpRequest,
+    who: Customer,
+    path: Path<OrderPath>,
+) -> Result<HttpResponse, Error> {
+    let (id, by, now) = (OrderId(path.id), Actor::Customer(who.id), app.clock.now());
+    req.extensions_mut().insert(AboutOrder(id));
+    let received = move |tx: &mut Tx<'_>| service::orders::advance(tx, id, Move::Complete, by, now);
+    let order = write(&app, who.merchant, received).await?;
     Ok(HttpResponse::Ok().json(OrderView::from(order)))
 }
 

@@ -12,12 +12,12 @@ use super::refunds;
 use super::stock;
 use crate::domain::money::Money;
 use crate::domain::moves::{Actor, Move, Reason, Why};
-use crate::domain::order::{Fulfilment, Order, OrderState, PayMethod};
+use crate::domain::order::{Fulfilment, Order, OrderState};
 use crate::domain::{GoodsId, OrderId, RefundId};
 use crate::error::Error;
 use crate::store::merchants::Merchant;
 use crate::store::moves::{Changes, Made};
-use crate::store::{self, SortedIds, Tx, merchants, moves};
+use crate::store::{self, SortedIds, Tx, merchants, moves, settings};
 
 /// How long a customer waits between two nudges.
 const NUDGE_EVERY: TimeDelta = TimeDelta::minutes(5);
@@ -59,7 +59,8 @@ pub(super) fn take_on(
     read_again(tx, order.id)
 }
 
-/// What a deadline that has passed does to an order: cancels it when it is not paid, rejects or accepts it when nobody has answered.
+/// What a deadline that has passed does to an order: cancels it when it is not paid, rejects or accepts it when nobody has answered,
+/// completes it when nobody has said that the customer has it.
 /// Tells whether anything was done: not where somebody else has the order in hand, or it has moved on.
 ///
 /// # Errors
@@ -77,6 +78,7 @@ pub fn time_out(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool
             }
             (Move::Reject, Reason::AcceptTimeout)
         }
+        OrderState::Ready | OrderState::Delivering => return complete_overdue(tx, &order, now),
         _ => return Ok(false),
     };
     let to = step(&order, made, by)?;
@@ -86,6 +88,36 @@ pub fn time_out(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool
         Err(Error::PaymentOpen(_)) => Ok(false),
         done => done.map(|_| true),
     }
+}
+
+/// Completes an order that nobody has completed in time, unless that is not to be any more: then it is left to whoever does.
+fn complete_overdue(tx: &mut Tx<'_>, order: &Order, now: DateTime<Utc>) -> Result<bool, Error> {
+    if moves::complete_by(tx, order.id)?.is_none_or(|by| by > now) {
+        return Ok(false);
+    }
+    let merchant = tx.merchant();
+    if settings::complete_after_minutes(tx.conn(), merchant)?.is_none() {
+        moves::complete_whenever(tx, order.id)?;
+        return Ok(false);
+    }
+    go_on(tx, order, Move::Complete, Actor::Timer, now)?;
+    Ok(true)
+}
+
+/// Until when somebody has to complete an order that comes to stand, or still stands, in `state`. Nobody has to where it is not ready,
+/// where the merchant does not say, and while cash is owed: nothing takes it to be in the till but whoever collects it.
+fn complete_by(
+    tx: &mut Tx<'_>,
+    order: &Order,
+    state: OrderState,
+    since: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, Error> {
+    if !matches!(state, OrderState::Ready | OrderState::Delivering) || order.owes_cash() {
+        return Ok(None);
+    }
+    let merchant = tx.merchant();
+    let minutes = settings::complete_after_minutes(tx.conn(), merchant)?;
+    Ok(minutes.map(|minutes| since + TimeDelta::minutes(minutes.into())))
 }
 
 /// What accepting changes besides the state.
@@ -218,22 +250,28 @@ fn untouched(order: &Order) -> Vec<(GoodsId, u32)> {
     order.lines.iter().map(left).filter(|(_, units)| *units > 0).collect()
 }
 
-/// Prepare, ready, deliver, complete, recall: moves that need nothing but the machine, and cash in the till before the last one.
+/// Prepare, ready, deliver, complete, recall: moves that need nothing but the machine, and cash in the till before an order is complete.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::IllegalMove`], [`Error::CashNotCollected`].
 pub fn advance(tx: &mut Tx<'_>, id: OrderId, made: Move, by: Actor, now: DateTime<Utc>) -> Result<Order, Error> {
     let order = lock(tx, id, by)?;
-    let to = step(&order, made, by)?;
+    go_on(tx, &order, made, by, now)
+}
+
+/// As [`advance`], of an order that is locked.
+fn go_on(tx: &mut Tx<'_>, order: &Order, made: Move, by: Actor, now: DateTime<Utc>) -> Result<Order, Error> {
+    let to = step(order, made, by)?;
     if to == OrderState::Completed {
-        if order.pay_method == PayMethod::Cash && order.total > Money::ZERO && order.paid_at.is_none() {
+        if order.owes_cash() {
             return Err(Error::CashNotCollected);
         }
         let merchant = merchant(tx)?;
-        credits::credit_completion(tx, &order, &merchant, now)?;
+        credits::credit_completion(tx, order, &merchant, now)?;
     }
-    moves::advance(tx, &order, &Made { made, to, by, why: None }, &Changes::default(), now)?;
-    read_again(tx, id)
+    let changes = Changes { complete_by: Some(complete_by(tx, order, to, now)?), ..Changes::default() };
+    moves::advance(tx, order, &Made { made, to, by, why: None }, &changes, now)?;
+    read_again(tx, order.id)
 }
 
 /// The restaurant needs until `minutes` from now.
@@ -243,8 +281,9 @@ pub fn advance(tx: &mut Tx<'_>, id: OrderId, made: Move, by: Actor, now: DateTim
 pub fn delay(tx: &mut Tx<'_>, id: OrderId, by: Actor, minutes: u32, now: DateTime<Utc>) -> Result<Order, Error> {
     let order = lock(tx, id, by)?;
     let to = step(&order, Move::Delay, by)?;
-    let promised_at = Some(now + TimeDelta::minutes(minutes.into()));
-    let changes = Changes { promised_at, ..Changes::default() };
+    let promised_at = now + TimeDelta::minutes(minutes.into());
+    let complete_by = complete_by(tx, &order, to, promised_at)?;
+    let changes = Changes { promised_at: Some(promised_at), complete_by: Some(complete_by), ..Changes::default() };
     moves::advance(tx, &order, &Made { made: Move::Delay, to, by, why: None }, &changes, now)?;
     read_again(tx, id)
 }
@@ -260,7 +299,8 @@ pub fn nudge(tx: &mut Tx<'_>, id: OrderId, by: Actor, now: DateTime<Utc>) -> Res
     if wait > TimeDelta::zero() {
         return Err(Error::NudgedAlready { retry_after: wait.to_std().unwrap_or_default() });
     }
-    let changes = Changes { nudged_at: Some(now), ..Changes::default() };
+    let complete_by = complete_by(tx, &order, to, now)?;
+    let changes = Changes { nudged_at: Some(now), complete_by: Some(complete_by), ..Changes::default() };
     moves::advance(tx, &order, &Made { made: Move::Nudge, to, by, why: None }, &changes, now)?;
     read_again(tx, id)
 }
@@ -272,13 +312,15 @@ pub fn nudge(tx: &mut Tx<'_>, id: OrderId, by: Actor, now: DateTime<Utc>) -> Res
 pub fn collect(tx: &mut Tx<'_>, id: OrderId, by: Actor, now: DateTime<Utc>) -> Result<Order, Error> {
     let order = lock(tx, id, by)?;
     let to = step(&order, Move::Collect, by)?;
-    if order.pay_method != PayMethod::Cash || order.total == Money::ZERO || order.paid_at.is_some() {
+    if !order.owes_cash() {
         return Err(Error::NothingToCollect);
     }
     let merchant = merchant(tx)?;
     payments::take_cash(tx, &order, by, now)?;
     credits::credit_payment(tx, &order, &merchant, now)?;
-    let changes = Changes { paid_at: Some(now), ..Changes::default() };
+    let order = Order { paid_at: Some(now), ..order };
+    let complete_by = complete_by(tx, &order, to, now)?;
+    let changes = Changes { paid_at: order.paid_at, complete_by: Some(complete_by), ..Changes::default() };
     moves::advance(tx, &order, &Made { made: Move::Collect, to, by, why: None }, &changes, now)?;
     read_again(tx, id)
 }
@@ -363,9 +405,11 @@ pub(super) fn lock(tx: &mut Tx<'_>, id: OrderId, by: Actor) -> Result<Order, Err
 pub(super) fn step(order: &Order, made: Move, by: Actor) -> Result<OrderState, Error> {
     let illegal = Error::IllegalMove { made: made.name(), state: order.state };
     let is_delivery = matches!(order.fulfilment, Fulfilment::Delivery(_));
+    // The staff say of a delivery that it leaves before they say that it is complete. Customers and the timer find what they forgot.
+    let is_on_its_way = order.state == OrderState::Delivering || !matches!(by, Actor::Staff(..));
     let fits = match made {
         Move::Deliver => is_delivery,
-        Move::Complete => !is_delivery || order.state == OrderState::Delivering,
+        Move::Complete => !is_delivery || is_on_its_way,
         _ => true,
     };
     let to = order.state.next(made).filter(|_| fits).ok_or(illegal)?;

@@ -25,6 +25,8 @@ pub enum Webhook {
 pub struct Changed {
     /// The settings.
     pub merchant: Merchant,
+    /// After how many minutes orders that are ready or on their way are completed by themselves, if ever.
+    pub complete_after_minutes: Option<i32>,
     /// Where the merchant is told of what happens.
     pub webhook_url: Option<String>,
     /// What its messages are signed with.
@@ -33,19 +35,24 @@ pub struct Changed {
     pub published: usize,
 }
 
-/// Changes settings. Where there was no webhook, a new one gets a secret, and is told of nothing that happened before.
+/// Changes settings; `complete_after` minutes where they change. Where there was no webhook, a new one gets a secret, and is told of nothing that happened before.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such merchant.
 pub fn change(
     tx: &mut Tx<'_>,
     change: impl FnOnce(&mut Merchant),
+    complete_after: Option<Option<i32>>,
     webhook: &Webhook,
     now: DateTime<Utc>,
 ) -> Result<Changed, Error> {
     let mut merchant = settings::lock(tx)?.ok_or(Error::NotFound)?;
     change(&mut merchant);
     settings::update(tx, &merchant)?;
+    if let Some(minutes) = complete_after {
+        settings::set_complete_after(tx, minutes)?;
+    }
+    let complete_after_minutes = settings::complete_after_minutes(tx.conn(), merchant.id)?;
     let before = settings::webhook_url(tx.conn(), merchant.id)?;
     let mut published = 0;
     let (webhook_url, new_secret) = match webhook {
@@ -67,7 +74,7 @@ pub fn change(
     if !matches!(webhook, Webhook::Stay) {
         settings::set_webhook(tx, webhook_url.as_deref(), new_secret.as_deref())?;
     }
-    Ok(Changed { merchant, webhook_url, new_secret, published })
+    Ok(Changed { merchant, complete_after_minutes, webhook_url, new_secret, published })
 }
 
 /// Puts a delivery in again.

@@ -13,6 +13,7 @@ const LAGS: &str = "
     SELECT name, coalesce(greatest(0, extract(epoch FROM $1 - since) * 1000), 0)::bigint AS value FROM (
         SELECT 'unpaid_orders' AS name, min(pay_by) AS since FROM orders WHERE state = 'pending_payment'
         UNION ALL SELECT 'unanswered_orders', min(accept_by) FROM orders WHERE state = 'pending_accept'
+        UNION ALL SELECT 'uncompleted_orders', min(complete_by) FROM orders WHERE state IN ('ready', 'delivering')
         UNION ALL SELECT 'payments', min(check_at) FROM payments WHERE check_at IS NOT NULL
         UNION ALL SELECT 'refunds', min(check_at) FROM refunds WHERE state IN ('due', 'submitted')
         UNION ALL SELECT 'notices', min(check_at) FROM gateway_notices WHERE outcome = 'kept'
@@ -22,8 +23,16 @@ const LAGS: &str = "
     ) lags";
 
 /// The names that [`lags`] gives.
-pub const WORKS: [&str; 7] =
-    ["unpaid_orders", "unanswered_orders", "payments", "refunds", "notices", "events", "webhooks"];
+pub const WORKS: [&str; 8] = [
+    "unpaid_orders",
+    "unanswered_orders",
+    "uncompleted_orders",
+    "payments",
+    "refunds",
+    "notices",
+    "events",
+    "webhooks",
+];
 
 #[derive(QueryableByName)]
 struct Measure {

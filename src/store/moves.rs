@@ -49,6 +49,8 @@ pub struct Changes {
     pub promised_at: Option<DateTime<Utc>>,
     /// When the customer asked where it is.
     pub nudged_at: Option<DateTime<Utc>>,
+    /// Until when somebody has to complete it, or that nobody has to.
+    pub complete_by: Option<Option<DateTime<Utc>>>,
 }
 
 /// A move that is made.
@@ -181,6 +183,30 @@ pub fn refund_line(tx: &mut Tx<'_>, order: OrderId, goods: GoodsId, units: u32) 
     Ok(())
 }
 
+/// Until when somebody has to complete an order, if anybody has. It means nothing unless the order is ready or on its way.
+pub fn complete_by(tx: &mut Tx<'_>, order: OrderId) -> QueryResult<Option<DateTime<Utc>>> {
+    orders::table.find((tx.merchant.0, order.0)).select(orders::complete_by).first(tx.conn)
+}
+
+/// Leaves a locked order to whoever completes it, however long that takes.
+pub fn complete_whenever(tx: &mut Tx<'_>, order: OrderId) -> QueryResult<()> {
+    diesel::update(orders::table.find((tx.merchant.0, order.0)))
+        .set(orders::complete_by.eq(None::<DateTime<Utc>>))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// What orders may be overdue for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// To be paid.
+    Pay,
+    /// To be answered by the restaurant.
+    Accept,
+    /// To be completed, once they are ready.
+    Complete,
+}
+
 /// An order that is overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
@@ -196,16 +222,16 @@ pub struct Overdue {
 /// on one locks it and looks again.
 pub fn overdue(
     conn: &mut Conn,
-    state: OrderState,
+    deadline: Deadline,
     now: DateTime<Utc>,
     after: Option<Overdue>,
     limit: i64,
 ) -> QueryResult<Vec<Overdue>> {
     // The states stand in the text, so that the planner sees that the partial indexes apply.
     macro_rules! behind {
-        ($deadline:ident, $state:literal) => {{
+        ($deadline:ident, $of:literal) => {{
             let query = orders::table
-                .filter(diesel::dsl::sql::<Bool>(concat!("state = '", $state, "'")))
+                .filter(diesel::dsl::sql::<Bool>($of))
                 .filter(orders::$deadline.le(now))
                 .order((orders::$deadline, orders::merchant_id, orders::id))
                 .select((orders::$deadline.assume_not_null(), orders::merchant_id, orders::id))
@@ -225,10 +251,10 @@ pub fn overdue(
             query.load(conn)?
         }};
     }
-    let rows: Vec<(DateTime<Utc>, i64, Uuid)> = match state {
-        OrderState::PendingPayment => behind!(pay_by, "pending_payment"),
-        OrderState::PendingAccept => behind!(accept_by, "pending_accept"),
-        other => unreachable!("no deadline in {other}"),
+    let rows: Vec<(DateTime<Utc>, i64, Uuid)> = match deadline {
+        Deadline::Pay => behind!(pay_by, "state = 'pending_payment'"),
+        Deadline::Accept => behind!(accept_by, "state = 'pending_accept'"),
+        Deadline::Complete => behind!(complete_by, "state IN ('ready', 'delivering')"),
     };
     let overdue = |(since, merchant, id)| Overdue { since, merchant: MerchantId(merchant), order: OrderId(id) };
     Ok(rows.into_iter().map(overdue).collect())

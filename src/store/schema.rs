@@ -187,6 +187,7 @@ diesel::table! {
         offers_pickup -> Bool,
         offers_delivery -> Bool,
         takes_cash -> Bool,
+        complete_after_minutes -> Nullable<Int4>,
     }
 }
 
@@ -263,6 +264,7 @@ diesel::table! {
         pickup_no -> Nullable<Int4>,
         promised_at -> Nullable<Timestamptz>,
         nudged_at -> Nullable<Timestamptz>,
+        complete_by -> Nullable<Timestamptz>,
     }
 }
 

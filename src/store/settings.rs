@@ -16,6 +16,18 @@ pub fn webhook_url(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Option<
     table::table.find(merchant.0).select(table::webhook_url).first(conn).optional().map(Option::flatten)
 }
 
+/// After how many minutes a merchant's orders that are ready or on their way are completed by themselves, if they ever are. Not a field
+/// of [`Merchant`], which every placement reads.
+pub fn complete_after_minutes(conn: &mut Conn, merchant: MerchantId) -> QueryResult<Option<i32>> {
+    table::table.find(merchant.0).select(table::complete_after_minutes).first(conn).optional().map(Option::flatten)
+}
+
+/// Sets after how many minutes orders are completed by themselves, if ever.
+pub fn set_complete_after(tx: &mut Tx<'_>, minutes: Option<i32>) -> QueryResult<()> {
+    diesel::update(table::table.find(tx.merchant.0)).set(table::complete_after_minutes.eq(minutes)).execute(tx.conn)?;
+    Ok(())
+}
+
 /// Locks the settings until the transaction ends and reads them. Placements do not wait: they only read.
 pub fn lock(tx: &mut Tx<'_>) -> QueryResult<Option<Merchant>> {
     tx.enter(LockRank::Merchant);
@@ -27,7 +39,7 @@ pub fn lock(tx: &mut Tx<'_>) -> QueryResult<Option<Merchant>> {
     }
 }
 
-/// Rewrites the settings, which are locked; the webhook is for [`set_webhook`].
+/// Rewrites the settings, which are locked; some are for [`set_complete_after`] and [`set_webhook`].
 pub fn update(tx: &mut Tx<'_>, merchant: &Merchant) -> QueryResult<()> {
     let setting = |number: u32| i32::try_from(number).expect("points are at most ten thousand a yuan");
     diesel::update(table::table.find(tx.merchant.0))

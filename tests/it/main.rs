@@ -24,6 +24,7 @@ mod board;
 mod cart;
 mod command;
 mod complaints;
+mod completion;
 mod concurrency;
 mod crashes;
 mod crowds;

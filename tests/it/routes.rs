@@ -47,6 +47,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row("GET /v1/merchants/{m}/orders/{id}", Customers, "unpaid", "", 200),
     Row("POST /v1/merchants/{m}/orders/{id}/cancel", Customers, "waiting", r#"{"reason":"changed_mind"}"#, 200),
     Row("POST /v1/merchants/{m}/orders/{id}/nudge", Customers, "accepted", "", 200),
+    Row("POST /v1/merchants/{m}/orders/{id}/receive", Customers, "ready", "", 200),
     Row("GET /v1/merchants/{m}/orders/{id}/payments", Customers, "unpaid", "", 200),
     Row("POST /v1/merchants/{m}/orders/{id}/payments", Customers, "unpaid", "{}", 200),
     Row("POST /v1/merchants/{m}/orders/{id}/payments/{payment}/check", Customers, "unpaid payment", "", 200),

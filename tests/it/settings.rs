@@ -16,7 +16,7 @@ async fn settings_change_by_what_is_sent() {
         "name": { "zh": "店", "en": "Shop" }, "time_zone": "Asia/Shanghai", "hours": null, "paused": false,
         "fulfilments": ["dine_in", "pickup", "delivery"], "takes_cash": true,
         "minimum_amount": "0.00", "freight": "5.00", "free_freight_from": "100.00", "unpaid_minutes": 15, "accept_minutes": 10,
-        "day_starts_at": "04:00", "auto_accept": false, "accept_timeout": "reject", "customer_cancels": true,
+        "day_starts_at": "04:00", "auto_accept": false, "accept_timeout": "reject", "complete_after_minutes": 240, "customer_cancels": true,
         "points_per_yuan": 0, "points_earned_per_yuan": 0, "points_earned_on": "completed", "webhook_url": null,
     });
     assert_eq!(before.json(), expected);
@@ -25,7 +25,7 @@ async fn settings_change_by_what_is_sent() {
         "hours": { "opens_at": "18:00", "closes_at": "02:00" }, "paused": true, "fulfilments": ["pickup"], "takes_cash": false,
         "minimum_amount": "20.00", "freight": "6.50",
         "free_freight_from": null, "unpaid_minutes": 5, "accept_minutes": 120, "day_starts_at": "05:30", "auto_accept": true,
-        "accept_timeout": "accept", "customer_cancels": false, "points_per_yuan": 100, "points_earned_per_yuan": 10000,
+        "accept_timeout": "accept", "complete_after_minutes": 10, "customer_cancels": false, "points_per_yuan": 100, "points_earned_per_yuan": 10000,
         "points_earned_on": "paid",
     });
     // One by one, each leaves the others alone.
@@ -37,6 +37,16 @@ async fn settings_change_by_what_is_sent() {
     assert_eq!(manager.get("/settings").await.json(), expected);
     assert_eq!(manager.patch("/settings", &json!({})).await.json(), expected);
     assert_eq!(manager.patch("/settings", &json!({ "hours": null })).await.json()["hours"], Value::Null);
+    assert_eq!(
+        manager.patch("/settings", &json!({ "complete_after_minutes": null })).await.json()["complete_after_minutes"],
+        Value::Null
+    );
+    let said =
+        "SELECT detail::text AS value FROM staff_actions WHERE detail ? 'complete_after_minutes' ORDER BY done_at, id";
+    assert_eq!(
+        words(&mut app.conn(), said),
+        [r#"{"complete_after_minutes": 10}"#, r#"{"complete_after_minutes": null}"#]
+    );
     assert_eq!(app.staff_of(2, "manager").await.get("/settings").await.json()["name"]["en"], "Shop");
 
     let alice = app.customer("alice").await;
@@ -197,6 +207,8 @@ async fn settings_out_of_bounds_are_refused_by_field() {
         (json!({ "accept_minutes": 0 }), "accept_minutes"),
         (json!({ "accept_minutes": 121 }), "accept_minutes"),
         (json!({ "accept_timeout": "ignore" }), "accept_timeout"),
+        (json!({ "complete_after_minutes": 9 }), "complete_after_minutes"),
+        (json!({ "complete_after_minutes": 10081 }), "complete_after_minutes"),
         (json!({ "points_per_yuan": 10001 }), "points_per_yuan"),
         (json!({ "points_earned_per_yuan": 10001 }), "points_earned_per_yuan"),
         (json!({ "points_earned_on": "placed" }), "points_earned_on"),

@@ -144,6 +144,12 @@ async fn order_and_regret(world: &World<'_>, index: usize, mut random: StdRng) {
                 world.expect_stranger(whose == index, order, &outcome);
                 world.moved(order, &outcome, Deed::plain(Move::Nudge));
             }
+            14 => {
+                let Some((order, whose, _)) = world.pick_of(index, &mut random) else { continue };
+                let outcome = customer.post(&format!("/orders/{order}/receive"), &json!({})).await;
+                world.expect_stranger(whose == index, order, &outcome);
+                world.moved(order, &outcome, Deed::plain(Move::Complete));
+            }
             6..=8 => {
                 let mine = world.pick_of(index, &mut random).or_else(|| world.pick(&mut random));
                 if let Some((order, whose, _)) = mine {

@@ -1219,6 +1219,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/merchants/{m}/orders/{id}/receive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The customer has the order, and completes it: one that is ready or on its way, and for which no cash is owed. */
+        post: operations["receive_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/merchants/{m}/points": {
         parameters: {
             query?: never;
@@ -1559,6 +1576,11 @@ export interface components {
             /** @enum {string} */
             accept_timeout?: "reject" | "accept";
             auto_accept?: boolean | null;
+            /**
+             * Format: int32
+             * @description Null: never by themselves. It counts for orders that become ready or leave from now on; null for those that wait, too.
+             */
+            complete_after_minutes?: number | null;
             customer_cancels?: boolean | null;
             /** @example 04:00 */
             day_starts_at?: string | null;
@@ -2378,6 +2400,12 @@ export interface components {
             accept_timeout: "reject" | "accept";
             /** @description Orders are accepted as soon as they may be. */
             auto_accept: boolean;
+            /**
+             * Format: int32
+             * @description Minutes after which orders that are ready or on their way, and for which no cash is owed, are completed by themselves; null where
+             *     they never are.
+             */
+            complete_after_minutes?: number | null;
             /** @description Customers may cancel orders that wait to be accepted. */
             customer_cancels: boolean;
             /**
@@ -6363,6 +6391,49 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            500: components["responses"]["Fault"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    receive_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The merchant */
+                m: number;
+                /** @description The order */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["NotPermitted"];
+            404: components["responses"]["NotFound"];
+            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected` */
+            409: {
+                headers: {
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
             503: components["responses"]["Unavailable"];
         };

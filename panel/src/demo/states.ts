@@ -30,6 +30,12 @@ export function canCancel(order: Order): boolean {
   return order.state === 'pending_payment' || order.state === 'pending_accept';
 }
 
+/** Whether the customer may say that they have it: not while cash is owed. */
+export function canReceive({ state, pay_method, total, paid_at }: Order): boolean {
+  const owesCash = pay_method === 'cash' && total !== '0.00' && paid_at == null;
+  return (state === 'ready' || state === 'delivering') && !owesCash;
+}
+
 export type Step = 'placed' | 'paid' | 'accepted' | 'preparing' | 'ready' | 'delivering' | 'completed';
 
 const REACHED: Record<Exclude<State, 'cancelled' | 'rejected'>, Step> = {

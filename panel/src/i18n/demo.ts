@@ -144,6 +144,7 @@ export const demo = {
     note: ['补充说明', 'Say more'],
     nudge: ['催一下', 'Ask where it is'],
     nudged: ['已催，{time} 后可再催', 'Asked; again in {time}'],
+    received: ['我已收到', 'I have it'],
     again: ['再来一单', 'Order again'],
     gone: ['已下架，没有加入：{dishes}', 'No longer on the menu and left out: {dishes}'],
     history: ['订单记录', 'What happened'],

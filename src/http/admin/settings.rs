@@ -78,6 +78,9 @@ struct Settings {
     /// What becomes of orders that nobody answers in time.
     #[schema(schema_with = accept_timeout)]
     accept_timeout: &'static str,
+    /// Minutes after which orders that are ready or on their way, and for which no cash is owed, are completed by themselves; null where
+    /// they never are.
+    complete_after_minutes: Option<i32>,
     /// Customers may cancel orders that wait to be accepted.
     customer_cancels: bool,
     /// How many points pay one yuan; 0 where none are taken.
@@ -99,7 +102,8 @@ fn clock(time: NaiveTime) -> String {
 }
 
 impl From<Changed> for Settings {
-    fn from(Changed { merchant, webhook_url, new_secret, published: _ }: Changed) -> Self {
+    fn from(changed: Changed) -> Self {
+        let Changed { merchant, complete_after_minutes, webhook_url, new_secret, published: _ } = changed;
         let hours = |hours: Hours| OpeningHours { opens_at: clock(hours.opens_at), closes_at: clock(hours.closes_at) };
         Self {
             name: merchant.name.into(),
@@ -116,6 +120,7 @@ impl From<Changed> for Settings {
             day_starts_at: clock(merchant.day_starts_at),
             auto_accept: merchant.auto_accept,
             accept_timeout: if merchant.timeout_accepts { "accept" } else { "reject" },
+            complete_after_minutes,
             customer_cancels: merchant.customer_cancels,
             points_per_yuan: merchant.points_per_yuan,
             points_earned_per_yuan: merchant.points_earned_per_yuan,
@@ -140,8 +145,9 @@ impl From<Changed> for Settings {
 pub(in crate::http) async fn show_settings(app: Data<App>, who: Staff<EditSettings>) -> Result<HttpResponse, Error> {
     let shown = read(&app, who.merchant, move |conn| {
         let merchant = merchants::find(conn, who.merchant)?.ok_or(Error::NotFound)?;
+        let complete_after_minutes = settings::complete_after_minutes(conn, who.merchant)?;
         let webhook_url = settings::webhook_url(conn, who.merchant)?;
-        Ok(Changed { merchant, webhook_url, new_secret: None, published: 0 })
+        Ok(Changed { merchant, complete_after_minutes, webhook_url, new_secret: None, published: 0 })
     })
     .await?;
     Ok(HttpResponse::Ok().json(Settings::from(shown)))
@@ -184,6 +190,10 @@ struct ChangeSettings {
     auto_accept: Option<bool>,
     #[schema(schema_with = accept_timeout)]
     accept_timeout: Option<String>,
+    /// Null: never by themselves. It counts for orders that become ready or leave from now on; null for those that wait, too.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 10, maximum = 10_080)]
+    complete_after_minutes: Option<Option<i32>>,
     customer_cancels: Option<bool>,
     #[schema(minimum = 0, maximum = 10_000)]
     points_per_yuan: Option<u32>,
@@ -214,6 +224,7 @@ struct Change {
     day_starts_at: Option<NaiveTime>,
     auto_accept: Option<bool>,
     timeout_accepts: Option<bool>,
+    complete_after_minutes: Option<Option<i32>>,
     customer_cancels: Option<bool>,
     points_per_yuan: Option<u32>,
     points_earned_per_yuan: Option<u32>,
@@ -268,6 +279,7 @@ impl ChangeSettings {
         };
         let unpaid = self.unpaid_minutes.map(|minutes| number("unpaid_minutes", minutes, 5..=120));
         let accept = self.accept_minutes.map(|minutes| number("accept_minutes", minutes, 1..=120));
+        let complete = |minutes| number("complete_after_minutes", minutes, 10..=10_080);
         let free = |amount: Money| setting("free_freight_from", amount);
         let change = Change {
             name: self.name.as_ref().map(|name| name.checked("name.zh", "name.en")).transpose()?,
@@ -284,6 +296,10 @@ impl ChangeSettings {
             day_starts_at: self.day_starts_at.as_ref().map(|text| time("day_starts_at", text)).transpose()?,
             auto_accept: self.auto_accept,
             timeout_accepts: self.accept_timeout.as_ref().map(timeout).transpose()?,
+            complete_after_minutes: self
+                .complete_after_minutes
+                .map(|minutes| minutes.map(complete).transpose())
+                .transpose()?,
             customer_cancels: self.customer_cancels,
             points_per_yuan: points("points_per_yuan", self.points_per_yuan)?,
             points_earned_per_yuan: points("points_earned_per_yuan", self.points_earned_per_yuan)?,
@@ -358,6 +374,9 @@ impl Change {
         if let Some(amount) = self.free_freight_from {
             fields.insert("free_freight_from".to_owned(), json!(amount));
         }
+        if let Some(minutes) = self.complete_after_minutes {
+            fields.insert("complete_after_minutes".to_owned(), json!(minutes));
+        }
         match webhook {
             Webhook::Stay => {}
             Webhook::Off => drop(fields.insert("webhook".to_owned(), json!("off"))),
@@ -401,7 +420,7 @@ pub(in crate::http) async fn change_settings(
     }
     let action = Action { name: "change_settings", subject: "settings".to_owned(), detail };
     let changed = act(&app, &who, action, now, move |tx| {
-        service::settings::change(tx, |merchant| change.apply(merchant), &webhook, now)
+        service::settings::change(tx, |merchant| change.apply(merchant), change.complete_after_minutes, &webhook, now)
     })
     .await?;
     app.metrics.events_published.inc_by(changed.published as u64);

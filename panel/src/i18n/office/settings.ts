@@ -72,6 +72,11 @@ export const settings = {
       reject: ['自动拒单并退款', 'Reject and refund'],
       accept: ['自动接单', 'Accept'],
     },
+    complete: ['没人点完成时，多久后自动完成（分钟）', 'Complete by itself after (minutes)'],
+    completeHint: [
+      '从做好、开始配送、收到现金或顾客催单起算；没收的现金不会当作已收。10 到 10080，不填表示不自动完成',
+      'Since it was ready, left, was paid in cash, or the customer asked for it; never while cash is owed. 10 to 10080; empty: never',
+    ],
     customerCancels: ['顾客可取消等待接单的订单', 'Customers may cancel orders that wait to be accepted'],
   },
   points: {

@@ -112,6 +112,7 @@ export const trail = {
     free_freight_from: ['满多少免配送费', 'Free delivery from'],
     unpaid_minutes: ['付款时限（分钟）', 'Minutes to pay'],
     accept_minutes: ['接单时限（分钟）', 'Minutes to accept'],
+    complete_after_minutes: ['自动完成（分钟）', 'Minutes to complete'],
     day_starts_at: ['营业日开始', 'Day begins at'],
     auto_accept: ['自动接单', 'Accept by itself'],
     timeout_accepts: ['超时自动接单', 'Accept when nobody answers'],

@@ -20,6 +20,7 @@ export interface Draft {
   day_starts_at: string;
   auto_accept: boolean;
   accept_timeout: Settings['accept_timeout'];
+  complete_after_minutes: number | null;
   customer_cancels: boolean;
   points_per_yuan: number | null;
   points_earned_per_yuan: number | null;
@@ -41,6 +42,7 @@ export const FIELDS = [
   'free_freight_from',
   'unpaid_minutes',
   'accept_minutes',
+  'complete_after_minutes',
   'day_starts_at',
   'points_per_yuan',
   'points_earned_per_yuan',
@@ -53,6 +55,7 @@ export type Field = (typeof FIELDS)[number];
 export const RANGES = {
   unpaid_minutes: { min: 5, max: 120 },
   accept_minutes: { min: 1, max: 120 },
+  complete_after_minutes: { min: 10, max: 10_080 },
   points_per_yuan: { min: 0, max: 10_000 },
   points_earned_per_yuan: { min: 0, max: 10_000 },
 } as const;
@@ -64,15 +67,16 @@ const NAME_MAX = 50;
 const AMOUNT_MAX_FEN = 100_000_000;
 
 export function draftOf(settings: Settings): Draft {
-  const { name, hours, free_freight_from, webhook_url, ...rest } = settings;
+  const { name, hours, free_freight_from, complete_after_minutes, webhook_url, ...rest } = settings;
   const kept = Object.fromEntries(
     Object.entries(rest).filter(([field]) => !['paused', 'webhook_secret'].includes(field)),
   );
   return {
-    ...(kept as Omit<Draft, 'name' | 'hours' | 'free_freight_from' | 'webhook_url'>),
+    ...(kept as Omit<Draft, 'name' | 'hours' | 'free_freight_from' | 'complete_after_minutes' | 'webhook_url'>),
     name: { ...name },
     hours: hours == null ? null : { ...hours },
     free_freight_from: free_freight_from ?? '',
+    complete_after_minutes: complete_after_minutes ?? null,
     webhook_url: webhook_url ?? '',
   };
 }

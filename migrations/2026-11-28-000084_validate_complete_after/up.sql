@@ -1,0 +1,1 @@
+ALTER TABLE merchants VALIDATE CONSTRAINT merchants_complete_after_check;

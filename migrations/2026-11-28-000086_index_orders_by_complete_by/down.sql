@@ -1,0 +1,1 @@
+DROP INDEX orders_complete_by_index;

@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY orders_complete_by_index ON orders (complete_by, merchant_id) WHERE state IN ('ready', 'delivering');
