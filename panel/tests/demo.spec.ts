@@ -96,7 +96,10 @@ test('who calls off what they have paid for sees the money come back', async ({ 
   await expect(page.getByTestId('refund')).toHaveText('¥24.00 has been paid back', { timeout: 30_000 });
 });
 
-test('only what the restaurant offers can be chosen, and its minimum is for deliveries', async ({ browsers, restaurant }) => {
+test('only what the restaurant offers can be chosen, and its minimum is for deliveries', async ({
+  browsers,
+  restaurant,
+}) => {
   const owner = await restaurant.staff('owner');
   await owner.change({ fulfilments: ['pickup', 'delivery'], takes_cash: false, minimum_amount: '50.00' });
   const page = await browsers.visit(`/demo/${restaurant.id}`, { viewport: PHONE });
@@ -111,7 +114,7 @@ test('only what the restaurant offers can be chosen, and its minimum is for deli
   await page.getByTestId('kind-pickup').check();
   await expect(page.getByTestId('place')).toBeEnabled();
   await owner.change({ fulfilments: ['delivery'] });
-  await page.goto(`/demo/${restaurant.id}`);
+  await page.goto(`${restaurant.service.url}/demo/${restaurant.id}`);
   await expect(page.getByTestId('check-out')).toHaveText('¥26.00 more for a delivery');
   await expect(page.getByTestId('check-out')).toBeDisabled();
 });

@@ -33,7 +33,10 @@ test('what is switched off cannot be ordered, and the last way to order stays', 
   await expectAccessible(page);
   await page.getByTestId('save').click();
   await expect(page.getByTestId('unsaved')).toBeHidden();
-  expect(await (await restaurant.staff('owner')).settings()).toMatchObject({ fulfilments: ['pickup'], takes_cash: false });
+  expect(await (await restaurant.staff('owner')).settings()).toMatchObject({
+    fulfilments: ['pickup'],
+    takes_cash: false,
+  });
   const guest = await restaurant.guest();
   const fulfilment = { kind: 'pickup' } as const;
   await expect(guest.place()).rejects.toThrow('fulfilment_not_offered');

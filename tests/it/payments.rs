@@ -372,7 +372,16 @@ async fn what_was_closed_unheard_is_asked_about_once_more() {
     press(&app, &paid.number, "pay").await;
     pass(&app, TimeDelta::seconds(15 * 60 + 49)).await;
     assert_eq!(payments(&app), ["closed 20.00", "closed 20.00"]);
-    pass(&app, TimeDelta::seconds(1)).await;
+    switch(&app, json!({ "fail_after": ["query"], "never_call": true, "pay_late": true })).await;
+    let mut waits = Vec::new();
+    for seconds in [1, 40] {
+        pass(&app, TimeDelta::seconds(seconds)).await;
+        let next = number(&mut app.conn(), "SELECT extract(epoch FROM min(check_at))::bigint AS value FROM payments");
+        waits.push(next - app.clock.now().timestamp());
+    }
+    assert_eq!(waits, [40, 80], "no order waits: less and less often");
+    switch(&app, json!({ "never_call": true, "pay_late": true })).await;
+    pass(&app, TimeDelta::seconds(80)).await;
     assert_eq!(app.count("payments WHERE state = 'paid_late'"), 1);
     assert_eq!(app.count("payments WHERE check_at IS NOT NULL"), 0, "that was the last time");
     let_refunds_end(&app).await;
@@ -408,6 +417,8 @@ async fn a_payment_that_nobody_closes_is_given_up_by_a_human() {
         pass(&app, TimeDelta::minutes(20)).await;
     }
     assert_eq!((alerts(&app), app.stock(1)), (vec!["payment_stuck".to_owned()], 98));
+    let soon = format!("payments WHERE check_at = '{}'", app.clock.now() + TimeDelta::seconds(20));
+    assert_eq!(app.count(&soon), 1, "an order waits, so the gateway is asked steadily");
     assert_eq!(app.staff("kitchen").await.post(&path, &json!({})).await.status, StatusCode::FORBIDDEN);
     assert_eq!(owner.post(&path, &json!({})).await.json()["state"], "closed");
     let asks = format!("payments WHERE check_at = '{}'", app.clock.now() + TimeDelta::minutes(30));

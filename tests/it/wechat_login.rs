@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use reqwest::Method;
 use rowlock::clock::Clock;
 use rowlock::config::Config;
 use rowlock::gateway::Gateways;
 use rowlock::metrics::Metrics;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clients::Answer;
 use crate::harness::{Setup, TestApp, noon, words};
-use crate::wechat::{OWN_KEY, credentials};
-use crate::wechat_mock::{Provider, Reply, vector};
+use crate::wechat::{OWN_KEY, credentials, prepay};
+use crate::wechat_mock::{Provider, Reply, error, good, vector};
 
 fn login_variables(file: String) -> Vec<(&'static str, &'static str)> {
     vec![
@@ -66,6 +67,46 @@ async fn customers_log_in_by_wechat() {
     let answer = log_in(2, "code", somebody).await;
     assert_eq!(answer.refusal(), (422, "login_not_offered".into()), "shop 2 has no mini-program");
     assert_eq!(provider.received().len(), 0);
+}
+
+/// Who has logged in by WeChat pays by it, under their `openid`; what WeChat does not accept is told, and the order waits as before.
+#[actix_web::test]
+async fn who_logged_in_by_wechat_pays_by_it() {
+    let clock = Clock::at(noon());
+    let provider = Provider::start(&clock);
+    let dir = tempfile::tempdir().unwrap();
+    let file = credentials(dir.path(), &provider.url, &format!("{OWN_KEY}app_secret = 'geheim'\n"));
+    let app = TestApp::with(Setup { variables: login_variables(file), ..Setup::default() });
+    provider.will([Reply::Unsigned(200, r#"{"openid":"oUpF8u"}"#.to_owned())]);
+    let session = app.request(Method::POST, "/v1/merchants/1/sessions").json(&json!({ "code": "code" }));
+    let token = Answer::of(session).await.json()["token"].as_str().unwrap().to_owned();
+    let post = async |path: &str, body: &Value| {
+        let request = app.request(Method::POST, &format!("/v1/merchants/1/{path}")).bearer_auth(&token);
+        Answer::of(request.header("Idempotency-Key", "k").json(body)).await
+    };
+    let body =
+        json!({ "lines": [{ "goods_id": 1, "count": 2 }], "fulfilment": { "kind": "pickup" }, "pay_method": "wechat" });
+    let placed = post("orders", &body).await;
+    assert_eq!(placed.status, 201, "{}", placed.text);
+    let pay = format!("orders/{}/payments", placed.json()["id"].as_str().unwrap());
+    provider.received();
+
+    provider.will([error(400, "PARAM_ERROR"), error(404, "ORDER_NOT_EXIST")]);
+    let refused = post(&pay, &json!({})).await;
+    assert_eq!(refused.refusal(), (409, "payment_refused".into()), "{}", refused.text);
+    assert_eq!(refused.json()["gateway_code"], "PARAM_ERROR");
+    let asked = provider.received();
+    assert_eq!((asked.len(), &asked[0].json()["payer"]), (2, &json!({ "openid": "oUpF8u" })));
+
+    // Later, what was begun is closed, and another one is begun.
+    app.clock.advance(TimeDelta::seconds(5));
+    let unknown = error(404, "ORDER_NOT_EXIST");
+    provider.will([error(400, "PARAM_ERROR"), unknown.clone(), unknown.clone(), unknown, good(200, &prepay())]);
+    let begun = post(&pay, &json!({})).await;
+    assert_eq!(begun.status, 200, "{}", begun.text);
+    assert!(begun.json()["checkout"].to_string().contains("prepay_id"), "{}", begun.text);
+    let attempts = "SELECT state AS value FROM payments ORDER BY id";
+    assert_eq!(words(&mut app.conn(), attempts), ["closed", "pending"]);
 }
 
 #[test]
