@@ -50,7 +50,7 @@ fn last_move(app: &TestApp, order: &str) -> String {
     history(app, order).lines().last().unwrap_or_default()[2..].to_owned()
 }
 
-/// What the timers complete by a time from now on.
+/// What the timers complete by a time from now on, which is none before that of the last time.
 fn run_after(app: &TestApp, wait: TimeDelta) -> usize {
     app.app.jobs.run(app.clock.now() + wait)
 }
@@ -103,8 +103,9 @@ async fn cash_that_is_owed_is_never_taken_to_be_collected() {
     let app = TestApp::start();
     let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
     let order = stands(&alice, &owner, "k", &cash(), &["accept", "ready"]).await;
-    assert_eq!(run_after(&app, FOUR_HOURS * 3), 0);
+    assert_eq!(run_after(&app, FOUR_HOURS), 0);
     assert_eq!(last_move(&app, &order), "ready accepted -> ready by staff");
+    assert!(failures(&app) < 0.5, "nobody tries");
     let received = alice.post(&format!("/orders/{order}/receive"), &json!({})).await;
     assert_eq!(received.refusal(), (409, "cash_not_collected".to_owned()));
     // Whatever stands there: the move itself looks, too.
@@ -143,7 +144,7 @@ async fn time_begins_anew_when_something_is_heard_of_an_order() {
     assert_eq!(last_move(&app, &orders[0]), "complete ready -> completed by timer");
     assert_eq!(run_after(&app, FOUR_HOURS + TimeDelta::hours(1)), 1);
     assert_eq!(last_move(&app, &orders[1]), "complete ready -> completed by timer");
-    assert_eq!(run_after(&app, FOUR_HOURS * 3), 0);
+    app.clock.advance(TimeDelta::hours(2));
     make(&owner, &orders[2], &["ready"]).await;
     assert_eq!(run_after(&app, FOUR_HOURS - TimeDelta::microseconds(1)), 0);
     assert_eq!(run_after(&app, FOUR_HOURS), 1);
@@ -167,9 +168,9 @@ async fn a_merchant_says_after_how_long_if_ever() {
     assert_eq!(run_after(&app, TimeDelta::minutes(10)), 0, "it is not to be any more");
     assert_eq!(number(&mut app.conn(), deadlines), 0, "and nobody looks at it again");
     set(Some(10)).await;
-    assert_eq!(run_after(&app, FOUR_HOURS), 0, "these are left to the staff");
     let next = stands(&alice, &owner, "next", &cash(), ready).await;
     assert_eq!(run_after(&app, TimeDelta::minutes(10)), 1);
+    assert_eq!(run_after(&app, FOUR_HOURS), 0, "the others are left to the staff");
     for (order, ended) in [(&soon, false), (&never, false), (&next, true)] {
         assert_eq!(last_move(&app, order).ends_with("completed by timer"), ended);
     }
@@ -247,7 +248,7 @@ async fn of_all_who_complete_an_order_one_does() {
     println!("{by_people} of {ROUNDS} by people");
     assert_eq!(balance(&app, "points"), ROUNDS * 10);
     assert_eq!(app.count("order_events WHERE move = 'complete'"), ROUNDS);
-    assert_eq!(app.count("entries WHERE cause LIKE 'earned %'"), ROUNDS);
+    assert_eq!(app.count("entries"), ROUNDS);
 }
 
 #[actix_web::test]

@@ -42,7 +42,7 @@ async fn settings_change_by_what_is_sent() {
         Value::Null
     );
     let said =
-        "SELECT detail::text AS value FROM staff_actions WHERE detail ? 'complete_after_minutes' ORDER BY done_at, id";
+        "SELECT detail::text AS value FROM staff_actions WHERE detail ? 'complete_after_minutes' ORDER BY detail::text";
     assert_eq!(
         words(&mut app.conn(), said),
         [r#"{"complete_after_minutes": 10}"#, r#"{"complete_after_minutes": null}"#]

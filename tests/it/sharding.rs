@@ -35,7 +35,8 @@ fn partitioned() -> TestDatabase {
         .collect();
     dirs.sort();
     for dir in dirs {
-        let up = fs::read_to_string(dir.join("up.sql")).unwrap();
+        // PostgreSQL's own partitions have no index that is built concurrently; it is the same index.
+        let up = fs::read_to_string(dir.join("up.sql")).unwrap().replace(" CONCURRENTLY", "");
         let Some(table) = up.split("CREATE TABLE ").nth(1).and_then(|rest| rest.split_whitespace().next()) else {
             conn.batch_execute(&up).unwrap();
             continue;

@@ -171,7 +171,7 @@ fn a_migration_gives_way_at_once() {
     conn.revert_last_migration(migrations::MIGRATIONS).unwrap();
     conn.revert_last_migration(migrations::MIGRATIONS).unwrap();
     let mut report = database.conn();
-    report.batch_execute("BEGIN; SELECT FROM refunds").unwrap();
+    report.batch_execute("BEGIN; SELECT FROM orders").unwrap();
     let ran = std::thread::scope(|scope| {
         let migrating = scope.spawn(|| migrations::run(&mut conn).unwrap());
         // Whoever comes later waits behind the migration for half a second, not until the report is done.
@@ -179,7 +179,7 @@ fn a_migration_gives_way_at_once() {
         customer.batch_execute("SET lock_timeout = 5000").unwrap();
         for _ in 0..20 {
             customer
-                .batch_execute("SELECT FROM refunds LIMIT 1")
+                .batch_execute("SELECT FROM orders LIMIT 1")
                 .expect("it waits for the migration, not for the report");
             std::thread::sleep(Duration::from_millis(100));
         }
