@@ -1408,7 +1408,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            kind: "payment_late" | "payment_duplicate" | "payment_mismatch" | "payment_unknown" | "payment_stuck" | "refund_abnormal" | "refund_failed" | "refund_stuck";
+            kind: "payment_late" | "payment_duplicate" | "payment_mismatch" | "payment_unknown" | "payment_stuck" | "refund_abnormal" | "refund_failed" | "refund_stuck" | "refund_twice";
             /** Format: uuid */
             order_id?: string | null;
             /** Format: uuid */
@@ -6309,7 +6309,7 @@ export interface operations {
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
-            /** @description `illegal_move`, with the `state` it was found in; `cancel_not_allowed`; `payment_in_progress` */
+            /** @description `illegal_move`, with the `state` it was found in; `cancel_not_allowed`; `points_spent`, when points that the order brought are not there to be taken back; `payment_in_progress` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -6662,7 +6662,17 @@ export interface operations {
             408: components["responses"]["TooSlow"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
-            422: components["responses"]["NotAcceptable"];
+            /** @description `login_not_offered`: the merchant has no mini-program */
+            422: {
+                headers: {
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `too_many_requests` */
             429: {
                 headers: {
@@ -6677,7 +6687,19 @@ export interface operations {
                 };
             };
             500: components["responses"]["Fault"];
-            503: components["responses"]["Unavailable"];
+            /** @description `login_unavailable`: the provider does not answer; `unavailable` */
+            503: {
+                headers: {
+                    /** @description When to come back, in seconds */
+                    "Retry-After"?: number;
+                    /** @description The one that was sent, where it is fit for a log, or one made up */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
 }
