@@ -155,7 +155,10 @@ async fn a_refund_that_was_taken_on_and_is_stuck_is_put_in_again() {
     for _ in 0..2 {
         pass(&app, TimeDelta::minutes(10)).await;
     }
-    assert_eq!((&refund().await["state"], alerts(&app)), (&json!("submitted"), vec!["refund_stuck".to_owned()]));
+    let stuck = refund().await;
+    assert_eq!((&stuck["state"], alerts(&app)), (&json!("submitted"), vec!["refund_stuck".to_owned()]));
+    let trouble = stuck["trouble"].as_str().unwrap();
+    assert!(trouble.contains("500"), "{trouble}");
     let again = owner.post(&retry, &json!({})).await.json();
     assert_eq!((&again["state"], &again["number"], &again["attempts"]), (&json!("due"), &first["number"], &json!(0)));
     assert_eq!(alerts(&app), ["refund_stuck, resolved"]);
