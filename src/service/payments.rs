@@ -36,7 +36,7 @@ const ATTEMPTS_MAX: usize = 10;
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::IllegalMove`] for an order that does not wait for a payment; [`Error::PaymentTimeOver`];
-/// [`Error::TooManyPayments`] after [`ATTEMPTS_MAX`]; [`Error::PaymentOpen`] when another attempt stands in the way: one in another channel, or one that is being closed.
+/// [`Error::TooManyPayments`] after ten; [`Error::PaymentOpen`] when another attempt stands in the way: one in another channel, or one that is being closed.
 pub fn begin(
     tx: &mut Tx<'_>,
     id: OrderId,
