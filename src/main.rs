@@ -237,6 +237,8 @@ fn options(config: &Config) -> Options {
         user: config.embedded_pg.user.clone(),
         settings: vec![
             format!("max_connections={}", config.database.pool_size as usize + config.placement.lanes_max + 20),
+            // The engine's statements, which somebody may look for, are longer than a kibibyte.
+            "track_activity_query_size=4kB".to_owned(),
             // Plans that were made while the tables were empty are bad ones, and are kept until statistics come in:
             // after five seconds of a new cluster's life, not after a minute.
             "autovacuum_naptime=5s".to_owned(),

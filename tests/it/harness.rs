@@ -74,7 +74,15 @@ pub(crate) fn cluster() -> &'static TestCluster {
     static CLUSTER: OnceLock<TestCluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let dir = open_temp_dir();
-        let settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=400", "log_line_prefix='%d '"];
+        let settings = [
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "max_connections=400",
+            "log_line_prefix='%d '",
+            // The statement that locks goods is longer than a kibibyte, and tests look for its end.
+            "track_activity_query_size=4kB",
+        ];
         let cluster = start_cluster(&dir, &settings);
         let reaper = "cat; pg=$(head -n 1 \"$1/postmaster.pid\"); kill -INT $pg; while kill -0 $pg; do sleep 0.1; done; rm -rf \"$0\"";
         let reaper = Command::new("sh")
