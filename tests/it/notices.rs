@@ -62,8 +62,10 @@ async fn a_notice_waits_for_its_payment() {
     let alice = app.customer("alice").await;
     let order = id(&alice.place("one", &order(&[(4, 10)])).await.json());
     let number_there = pay_unknown(&app).await;
+    let waits = "gateway_notices WHERE outcome = 'kept' AND check_at = received_at + interval '1 minute'";
+    assert_eq!(app.count(waits), 1);
     run_timers(&app).await;
-    assert_eq!(app.count("gateway_notices WHERE outcome = 'kept' AND check_at = received_at + interval '1 minute'"), 1);
+    assert_eq!(app.count(waits), 1);
     // Its transaction is committed at last. Long before anybody would ask about it, the notice tells.
     app.execute(&format!(
         "INSERT INTO payments (merchant_id, id, order_id, gateway, state, channel, amount, actor, created_at, expires_at, check_at)
