@@ -5,11 +5,17 @@
 --   CELL     a number that no other run has: it makes the idempotency keys unique
 --   CLIENTS  how many connections there are
 --   TOKENS   a file with a line `<merchant> <token>` for every customer
+--   PAUSE_MS how long each client of a flood waits before it asks again; not at all, if it is not said
 --
 -- Whatever can be made beforehand is: a request is a choice of ready pieces, so that one thread of wrk outruns the service.
 
 local random, format = math.random, string.format
 local cell, clients = tonumber(os.getenv("CELL")), tonumber(os.getenv("CLIENTS"))
+
+local pause = tonumber(os.getenv("PAUSE_MS"))
+if pause and clients > 1000 then
+    function delay() return pause end
+end
 
 -- The goods of each load, as m * 10000 + k: see seed.sql.
 local goods = {

@@ -5,7 +5,8 @@
 //! it, who ask now and then, and tell answers by their status, which wrk does not.
 //!
 //! All on one machine, where load, service and PostgreSQL take the processors from each other: the flood is as large as that allows.
-//! ROUNDS and CELL_SECONDS replace the number of rounds and how long each of the three lasts.
+//! ROUNDS and CELL_SECONDS replace the number of rounds and how long each of the three lasts; PAUSE_MS has each of the 3,000 wait so long
+//! before they ask again.
 
 mod probe;
 
