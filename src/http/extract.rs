@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::ops::RangeInclusive;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -313,11 +312,6 @@ pub(super) fn one_of<T: Named>(field: &'static str, name: &str, values: &[T]) ->
     let names = || values.iter().map(|value| value.name()).collect::<Vec<_>>().join(", ");
     let found = values.iter().copied().find(|value| value.name() == name);
     found.ok_or_else(|| Error::none_of(field, &names()))
-}
-
-/// One of the names a thing is known by.
-pub(super) fn named<T: FromStr>(field: &'static str, name: &str, names: &str) -> Result<T, Error> {
-    name.parse().map_err(|_| Error::none_of(field, names))
 }
 
 /// A field of a change that may be null: absent, it stays; null, it is cleared.

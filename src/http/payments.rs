@@ -180,7 +180,7 @@ struct StartPayment {
     request_body = StartPayment,
     responses(
         (status = 200, body = StartedView),
-        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move` with the `state` the order is in, `payment_time_over`, `payment_in_progress`, `payment_refused`"),
+        (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move` with the `state` the order is in, `payment_time_over`, `payment_in_progress`, `payment_refused`, `too_many_payments`"),
         (status = 503, body = ProblemView, content_type = PROBLEM, description = "`gateway_unavailable`: repeat it"),
     ),
 )]

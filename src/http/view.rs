@@ -64,8 +64,11 @@ pub(super) fn name_of<T: Named>() -> Object {
 
 /// The schema of the ways that orders can be had: one of them at least.
 pub(super) fn fulfilments() -> Array {
-    let kinds = names(FulfilmentKind::ALL.iter().map(|kind| kind.name()).collect());
-    ArrayBuilder::new().items(kinds).min_items(Some(1)).description(Some("How orders can be had")).build()
+    ArrayBuilder::new()
+        .items(name_of::<FulfilmentKind>())
+        .min_items(Some(1))
+        .description(Some("How orders can be had"))
+        .build()
 }
 
 /// The schema of an amount.

@@ -35,7 +35,8 @@ pub struct Changed {
     pub published: usize,
 }
 
-/// Changes settings; `complete_after` minutes where they change. Where there was no webhook, a new one gets a secret, and is told of nothing that happened before.
+/// Changes settings; `complete_after` minutes where they change. Where there was no webhook, a new one gets a secret, and is told of
+/// nothing that happened before.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such merchant.

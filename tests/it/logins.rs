@@ -170,3 +170,15 @@ async fn many_logins_at_once_are_not_all_hashed() {
     let member = app.staff("owner").await;
     assert_eq!(member.get("/me").await.status.as_u16(), 200);
 }
+
+/// Nor are the passwords that an owner gives to members: those of all merchants wait in one line.
+#[actix_web::test]
+async fn many_members_at_once_are_not_all_hashed() {
+    let app = TestApp::start();
+    let owner = app.staff("owner").await;
+    let member = json!({ "login": "cashier", "name": "Another", "role": "cashier", "password": "long enough" });
+    let answers = join_all((0..40).map(|_| Answer::of(owner.request(Method::POST, "/staff").json(&member)))).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status.as_u16() == status).count();
+    assert_eq!(count(409) + count(429), 40);
+    assert!(count(409) >= 1 && count(429) > 0, "{} were hashed, {} turned away", count(409), count(429));
+}

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::clients::Answer;
+use crate::clients::{Answer, Customer};
 use crate::harness::{Setup, TestApp, words};
-use crate::payments::{alerts, attempt, let_refunds_end, pass, press, state, switch, until};
+use crate::payments::{Attempt, alerts, attempt, let_refunds_end, pass, press, state, switch, until};
 
 /// Who has called off what they paid for wants to know where the money is, and nothing of the restaurant's trouble with it.
 #[actix_web::test]
@@ -168,16 +168,22 @@ async fn a_refund_that_was_taken_on_and_is_stuck_is_put_in_again() {
     assert_eq!(page.matches("已退款 refunded").count(), 1);
 }
 
+/// An order that was paid and called off, with a gateway that deals with its refund as it is told to.
+async fn called_off(app: &TestApp, alice: &Customer<'_>, refund: &str) -> Attempt {
+    let one = attempt(alice, "one").await;
+    press(app, &one.number, "pay").await;
+    until(app, &state(&one), "pending_accept").await;
+    switch(app, json!({ "refund": refund })).await;
+    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    one
+}
+
 /// What was paid by hand is done: the customer sees it so, and the gateway is not asked to pay it once more.
 #[actix_web::test]
 async fn a_refund_that_was_paid_by_hand_is_not_paid_again() {
     let app = TestApp::start();
     let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
-    let one = attempt(&alice, "one").await;
-    press(&app, &one.number, "pay").await;
-    until(&app, &state(&one), "pending_accept").await;
-    switch(&app, json!({ "refund": "fail" })).await;
-    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    let one = called_off(&app, &alice, "fail").await;
     let refund = words(&mut app.conn(), "SELECT id::text AS value FROM refunds").pop().unwrap();
     let (by_hand, retry) = (format!("/refunds/{refund}/paid-by-hand"), format!("/refunds/{refund}/retry"));
     let goes_on = (409, "refund_goes_on".to_owned());
@@ -207,11 +213,7 @@ async fn a_refund_that_was_paid_by_hand_is_not_paid_again() {
 async fn a_refund_that_the_gateway_pays_after_all_is_told_of() {
     let app = TestApp::start();
     let (alice, owner) = (app.customer("alice").await, app.staff("owner").await);
-    let one = attempt(&alice, "one").await;
-    press(&app, &one.number, "pay").await;
-    until(&app, &state(&one), "pending_accept").await;
-    switch(&app, json!({ "refund": "abnormal" })).await;
-    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    let one = called_off(&app, &alice, "abnormal").await;
     for _ in 0..2 {
         pass(&app, TimeDelta::minutes(5)).await;
     }
@@ -232,11 +234,7 @@ async fn a_refund_that_the_gateway_pays_after_all_is_told_of() {
 async fn a_refund_ends_by_the_gateways_notice() {
     let app = TestApp::start();
     let alice = app.customer("alice").await;
-    let one = attempt(&alice, "one").await;
-    press(&app, &one.number, "pay").await;
-    until(&app, &state(&one), "pending_accept").await;
-    switch(&app, json!({ "refund": "abnormal" })).await;
-    alice.post(&format!("/orders/{}/cancel", one.order), &json!({ "reason": "changed_mind" })).await;
+    let one = called_off(&app, &alice, "abnormal").await;
     for _ in 0..2 {
         pass(&app, TimeDelta::minutes(5)).await;
     }

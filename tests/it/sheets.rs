@@ -207,6 +207,19 @@ async fn dishes_move_and_stay_in_their_places() {
     assert_eq!(renamed, [dumplings, "1002 菜/Dishes 拉面/Ramen 碗/Bowl", "1001 菜/Dishes 蛋花汤/Eggdrop 例/Cup"]);
 }
 
+/// A file may have ten thousand rows, and a page of the trail a hundred files.
+#[actix_web::test]
+async fn the_trail_tells_a_hundred_rows_of_a_file() {
+    let app = TestApp::start();
+    let manager = app.staff("manager").await;
+    let rows: Vec<String> = (0..120).map(|number| format!(",汤,Soups,汤,Soup,,{number},{number},8,true,,0,")).collect();
+    let sheet = sheet(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let preview = previewed(&manager, sheet.clone()).await;
+    assert_eq!(Answer::of(importing(&manager, &sheet, &preview)).await.status, 200);
+    let trail = app.staff("owner").await.get("/actions?action=import_menu").await.json()["items"][0]["detail"].clone();
+    assert_eq!((&trail["added"], trail["rows"].as_array().unwrap().len()), (&json!(120), 100));
+}
+
 #[actix_web::test]
 async fn a_file_that_is_wrong_is_told_why_and_changes_nothing() {
     let app = TestApp::start();

@@ -6460,7 +6460,7 @@ export interface operations {
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
-            /** @description `illegal_move` with the `state` the order is in, `payment_time_over`, `payment_in_progress`, `payment_refused` */
+            /** @description `illegal_move` with the `state` the order is in, `payment_time_over`, `payment_in_progress`, `payment_refused`, `too_many_payments` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */

@@ -19,7 +19,7 @@ use crate::http::extract::CsvBody;
 use crate::http::observe::language;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{EditMenu, ReadMenu, Staff, act_and_tell};
-use crate::http::view::names;
+use crate::http::view::{name_of, names};
 use crate::http::{blocking, read};
 use crate::service;
 use crate::service::sheets::{ChangedRow, Outcome};
@@ -53,14 +53,10 @@ struct ImportQuery {
     expect: Option<String>,
 }
 
-fn column() -> utoipa::openapi::Object {
-    names(Column::ALL.iter().map(|column| column.name()).collect())
-}
-
 /// A cell that is not what the menu says.
 #[derive(Serialize, ToSchema)]
 struct ImportChange {
-    #[schema(schema_with = column)]
+    #[schema(schema_with = name_of::<Column>)]
     field: &'static str,
     /// Empty where goods are added, and where there was nothing.
     from: String,

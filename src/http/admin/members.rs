@@ -13,19 +13,14 @@ use crate::App;
 use crate::domain::StaffId;
 use crate::domain::staff::Role;
 use crate::error::Error;
-use crate::http::extract::{Body, line, named};
+use crate::http::extract::{Body, line, one_of};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, ManageStaff, ReadOrders, Staff, act};
-use crate::http::view::names;
+use crate::http::view::name_of;
 use crate::http::{blocking, read};
 use crate::service;
 use crate::service::staff::{MemberChange, PASSWORD_CHARS};
 use crate::store::staff::{self, Member};
-
-/// The schema of a role.
-pub(super) fn role() -> utoipa::openapi::Object {
-    names(Role::ALL.iter().map(|role| role.name()).collect())
-}
 
 /// A member of the staff.
 #[derive(Serialize, ToSchema)]
@@ -34,7 +29,7 @@ struct MemberView {
     id: Uuid,
     login: String,
     name: String,
-    #[schema(schema_with = role)]
+    #[schema(schema_with = name_of::<Role>)]
     role: &'static str,
     /// Whether they may log in.
     is_active: bool,
@@ -111,13 +106,11 @@ struct AddMember {
     login: String,
     #[schema(example = "小李", min_length = 1, max_length = 50)]
     name: String,
-    #[schema(schema_with = role)]
+    #[schema(schema_with = name_of::<Role>)]
     role: String,
     #[schema(min_length = 8, max_length = 200)]
     password: String,
 }
-
-const ROLES: &str = "owner, manager, cashier, kitchen";
 
 /// Adds a member.
 #[utoipa::path(
@@ -138,7 +131,7 @@ pub(in crate::http) async fn add_member(
     body: Body<AddMember>,
 ) -> Result<HttpResponse, Error> {
     let (login, name) = (line("login", &body.0.login, 50)?, line("name", &body.0.name, 50)?);
-    let role: Role = named("role", &body.0.role, ROLES)?;
+    let role = one_of("role", &body.0.role, Role::ALL)?;
     let password = password("password", body.0.password, PASSWORD_CHARS)?;
     let hash = blocking(&app, move |app| app.limits.hashing(|| service::staff::hash(&password))).await?;
     let now = app.clock.now();
@@ -154,7 +147,7 @@ pub(in crate::http) async fn add_member(
 struct ChangeMember {
     #[schema(min_length = 1, max_length = 50)]
     name: Option<String>,
-    #[schema(schema_with = role)]
+    #[schema(schema_with = name_of::<Role>)]
     role: Option<String>,
     /// Whether they may log in. Who may not is logged out at once.
     is_active: Option<bool>,
@@ -190,7 +183,7 @@ pub(in crate::http) async fn change_member(
 ) -> Result<HttpResponse, Error> {
     let (id, body) = (StaffId(path.id), body.0);
     let name = body.name.map(|name| line("name", &name, 50)).transpose()?;
-    let role: Option<Role> = body.role.map(|role| named("role", &role, ROLES)).transpose()?;
+    let role = body.role.map(|role| one_of("role", &role, Role::ALL)).transpose()?;
     let new = body.password.map(|new| password("password", new, PASSWORD_CHARS)).transpose()?;
     let password_hash = match new {
         Some(new) => Some(blocking(&app, move |app| app.limits.hashing(|| service::staff::hash(&new))).await?),

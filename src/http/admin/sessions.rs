@@ -11,10 +11,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
 use uuid::Uuid;
 
-use super::members::role;
 use crate::App;
 use crate::domain::MerchantId;
-use crate::domain::staff::Permission;
+use crate::domain::staff::{Permission, Role};
 use crate::error::Error;
 use crate::http::extract::{Body, Merchant, line};
 use crate::http::problem::{PROBLEM, ProblemView};
@@ -50,7 +49,7 @@ struct StaffSession {
     expires_at: DateTime<Utc>,
     staff_id: Uuid,
     name: String,
-    #[schema(schema_with = role)]
+    #[schema(schema_with = name_of::<Role>)]
     role: &'static str,
 }
 
@@ -128,7 +127,7 @@ struct Me {
     staff_id: Uuid,
     login: String,
     name: String,
-    #[schema(schema_with = role)]
+    #[schema(schema_with = name_of::<Role>)]
     role: &'static str,
     /// What the role permits.
     #[schema(schema_with = permissions)]

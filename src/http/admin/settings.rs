@@ -15,19 +15,15 @@ use crate::domain::money::Money;
 use crate::domain::order::{FulfilmentKind, PayMethod};
 use crate::domain::placement::Hours;
 use crate::error::Error;
-use crate::http::extract::{Body, named, nullable, number, web_address};
+use crate::http::extract::{Body, nullable, number, one_of, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, EditSettings, Staff, act};
-use crate::http::view::{NameFields, Text, amount, fulfilments, minimum_amount, names, optional_amount};
+use crate::http::view::{NameFields, Text, amount, fulfilments, minimum_amount, name_of, names, optional_amount};
 use crate::http::{blocking, read};
 use crate::service;
 use crate::service::settings::{Changed, Webhook};
 use crate::store::merchants::{self, Merchant};
 use crate::store::settings;
-
-fn earned_on() -> utoipa::openapi::Object {
-    names(EarnedOn::ALL.iter().map(|when| when.name()).collect())
-}
 
 fn accept_timeout() -> utoipa::openapi::Object {
     names(vec!["reject", "accept"])
@@ -88,7 +84,7 @@ struct Settings {
     /// Points that a paid yuan earns.
     points_earned_per_yuan: u32,
     /// When they are credited.
-    #[schema(schema_with = earned_on)]
+    #[schema(schema_with = name_of::<EarnedOn>)]
     points_earned_on: &'static str,
     /// Where to tell of what happens; null where nobody is told.
     webhook_url: Option<String>,
@@ -199,7 +195,7 @@ struct ChangeSettings {
     points_per_yuan: Option<u32>,
     #[schema(minimum = 0, maximum = 10_000)]
     points_earned_per_yuan: Option<u32>,
-    #[schema(schema_with = earned_on)]
+    #[schema(schema_with = name_of::<EarnedOn>)]
     points_earned_on: Option<String>,
     /// http or https; null: nobody is told any more.
     #[serde(default, deserialize_with = "nullable")]
@@ -253,7 +249,7 @@ fn kinds(names: &[String]) -> Result<Vec<FulfilmentKind>, Error> {
     if names.is_empty() {
         return Err(Error::invalid("fulfilments", "至少须提供一种", "one at least must be offered"));
     }
-    let kind = |name: &String| named("fulfilments", name, "dine_in, pickup, delivery");
+    let kind = |name: &String| one_of("fulfilments", name, FulfilmentKind::ALL);
     let named = names.iter().map(kind).collect::<Result<Vec<FulfilmentKind>, Error>>()?;
     Ok(FulfilmentKind::ALL.iter().copied().filter(|kind| named.contains(kind)).collect())
 }
@@ -306,7 +302,7 @@ impl ChangeSettings {
             points_earned_on: self
                 .points_earned_on
                 .as_ref()
-                .map(|when| named("points_earned_on", when, "paid, completed"))
+                .map(|when| one_of("points_earned_on", when, EarnedOn::ALL))
                 .transpose()?,
         };
         let webhook = match &self.webhook_url {
