@@ -200,6 +200,33 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
+/// What a request to place an order says, unless the merchant's queue is full: then it is refused unread, for whoever is refused takes
+/// time from whoever is served.
+pub(super) struct IfRoom<T>(pub(super) T);
+
+impl<T> FromRequest for IfRoom<T>
+where
+    T: FromRequest + 'static,
+    T::Error: 'static,
+{
+    type Error = actix_web::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let app = req.app_data::<Data<App>>().expect("the server is built with its App");
+        if let Some(full) = merchant_of(req).ok().and_then(|merchant| app.engine.has_room(merchant).err()) {
+            // Its bytes are taken nevertheless: actix closes a connection on which some are left, and to connect again costs more.
+            let body = RawBody::from_request(req, payload);
+            return Box::pin(async move {
+                body.await?;
+                Err(full.into())
+            });
+        }
+        let said = T::from_request(req, payload);
+        Box::pin(async move { said.await.map(Self).map_err(Into::into) })
+    }
+}
+
 fn is_declared(headers: &HeaderMap, kind: &str) -> bool {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     declared.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)

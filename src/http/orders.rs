@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::cart::owner;
-use super::extract::{Body, Customer, Key, OrderPath, line, request_hash, text};
+use super::extract::{Body, Customer, IfRoom, Key, OrderPath, line, request_hash, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{EventView, OrderView, ReasonFields, name_of, optional_amount};
@@ -198,9 +198,7 @@ impl PlaceOrder {
 pub(super) async fn place_order(
     app: Data<App>,
     req: HttpRequest,
-    who: Customer,
-    key: Key,
-    body: Body<PlaceOrder>,
+    IfRoom((who, key, body)): IfRoom<(Customer, Key, Body<PlaceOrder>)>,
 ) -> Result<HttpResponse, Error> {
     let now = app.clock.now();
     let request = body.0.checked(&app.config.orders)?;

@@ -137,6 +137,15 @@ impl Engine {
         Self { shared, lanes }
     }
 
+    /// Whether an order of the merchant would be taken at this moment. Whoever asks before they read the order refuses the surplus for
+    /// less than it takes to read it.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`].
+    pub fn has_room(&self, merchant: MerchantId) -> Result<(), Error> {
+        if self.shared.state().queue.has_room(merchant) { Ok(()) } else { Err(Error::QueueFull) }
+    }
+
     /// Places one order, or says why not, when that is committed.
     ///
     /// # Errors

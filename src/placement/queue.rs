@@ -77,9 +77,15 @@ impl<T: Wants> Queue<T> {
         !self.line.is_empty()
     }
 
+    /// Whether an order of the merchant may be added.
+    pub(super) fn has_room(&self, merchant: MerchantId) -> bool {
+        let theirs = self.merchants.get(&merchant).map_or(0, |known| known.waiting.len());
+        self.len < self.bounds.orders_max && theirs < self.bounds.merchant_orders_max
+    }
+
     /// Adds an order, or gives it back when there is no room.
     pub(super) fn push(&mut self, merchant: MerchantId, order: T) -> Result<(), T> {
-        if self.len >= self.bounds.orders_max {
+        if !self.has_room(merchant) {
             return Err(order);
         }
         let known = self.merchants.entry(merchant).or_insert_with(|| Merchant {
@@ -88,9 +94,6 @@ impl<T: Wants> Queue<T> {
             groups_out: 0,
             is_in_line: false,
         });
-        if known.waiting.len() >= self.bounds.merchant_orders_max {
-            return Err(order);
-        }
         let may_leave =
             known.groups_out < self.bounds.merchant_groups_max && !order.goods().any(|id| known.busy.contains(&id));
         known.waiting.push_back(order);
@@ -152,19 +155,17 @@ impl<T: Wants> Merchant<T> {
             return (self.waiting.drain(..count).collect(), HashSet::new());
         }
         let mut leaving: Vec<T> = Vec::new();
-        let mut passed_over = Vec::new();
         let mut held: HashSet<GoodsId> = HashSet::new();
-        while leaving.len() < bounds.group_orders_max {
-            let Some(order) = self.waiting.pop_front() else { break };
+        let mut passed_over = 0;
+        while leaving.len() < bounds.group_orders_max
+            && let Some(order) = self.waiting.get(passed_over)
+        {
             if order.goods().any(|id| self.busy.contains(&id) || held.contains(&id)) {
                 held.extend(order.goods());
-                passed_over.push(order);
+                passed_over += 1;
             } else {
-                leaving.push(order);
+                leaving.extend(self.waiting.remove(passed_over));
             }
-        }
-        for order in passed_over.into_iter().rev() {
-            self.waiting.push_front(order);
         }
         let busy: HashSet<GoodsId> = leaving.iter().flat_map(T::goods).collect();
         self.busy.extend(&busy);

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use reqwest::Method;
 use rowlock::domain::MerchantId;
 use rowlock::placement::{Outcome, Point};
 use serde_json::json;
@@ -231,7 +232,10 @@ async fn a_full_queue_says_so_at_once_and_is_one_merchants_own() {
         let full = alice.place(key, &body).await;
         assert_eq!(full.refusal(), (503, "queue_full".into()));
         assert_eq!(full.headers["retry-after"], "1");
+        assert!(!full.headers.contains_key("connection"), "whoever comes again need not connect again");
     }
+    let unread = alice.request(Method::POST, "/orders").body("not an order");
+    assert_eq!(Answer::of(unread).await.refusal(), (503, "queue_full".into()));
     // The other merchant's is not full before the whole is.
     sent.push(carol.send("first", &order(&[(101, 1)])));
     freezer.wait().await;
