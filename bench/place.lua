@@ -4,8 +4,8 @@
 --   LOAD     spread, hot, many or sold_out
 --   CELL     a number that no other run has: it makes the idempotency keys unique
 --   CLIENTS  how many connections there are
+--   PAUSE_MS how long each client waits before it asks again
 --   TOKENS   a file with a line `<merchant> <token>` for every customer
---   PAUSE_MS how long each client of a flood waits before it asks again; not at all, if it is not said
 --
 -- Whatever can be made beforehand is: a request is a choice of ready pieces, so that one thread of wrk outruns the service.
 
@@ -13,7 +13,7 @@ local random, format = math.random, string.format
 local cell, clients = tonumber(os.getenv("CELL")), tonumber(os.getenv("CLIENTS"))
 
 local pause = tonumber(os.getenv("PAUSE_MS"))
-if pause and clients > 1000 then
+if pause > 0 then
     function delay() return pause end
 end
 

@@ -21,7 +21,7 @@ use crate::numbers::Measured;
 use crate::plan::{Cell, Load, System};
 use crate::processes::Stop;
 use crate::service::{Address, Service, TOKEN_SECRET};
-use crate::wrk::{self, Said};
+use crate::wrk::{self, Run, Said};
 use crate::{Result, pgbench};
 
 const SEED: &str = include_str!("seed.sql");
@@ -71,18 +71,20 @@ impl Stage {
             return pgbench::measure(cell, number, seconds, &url, bin_dir, dir, stop);
         };
         let service = service.address();
-        let measured = wrk::measure(cell, number, seconds, service, &self.tokens(cell.load), dir, stop)?;
+        let asked = Run { cell: *cell, number, seconds, pause_ms: 0 };
+        let measured = wrk::measure(&asked, service, &self.tokens(cell.load), dir, stop)?;
         if cell.system == System::Groups {
             self.rss_kb = self.rss_kb.max(service.rss_kb());
         }
         Ok(measured)
     }
 
-    /// Sends the load of a cell, whatever is answered.
-    pub(crate) fn flood(&mut self, cell: &Cell, seconds: u32) -> Result<Said> {
+    /// Sends the load of a cell, whatever is answered. Each client waits `pause_ms` before it asks again.
+    pub(crate) fn flood(&mut self, cell: Cell, seconds: u32, pause_ms: u32) -> Result<Said> {
         self.number += 1;
         let (service, tokens) = (self.address(cell.system)?, self.tokens(cell.load));
-        wrk::send(cell, self.number, seconds, &service, &tokens, self.dir.path(), &self.stop)
+        let asked = Run { cell, number: self.number, seconds, pause_ms };
+        wrk::send(&asked, &service, &tokens, self.dir.path(), &self.stop)
     }
 
     /// Where the service of that kind is to be found.
