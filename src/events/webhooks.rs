@@ -1,19 +1,25 @@
 //! Delivers events to merchants' webhooks.
 //!
 //! Claim (a short transaction, for a while), send (outside any), settle (if it is still ours). Whoever stops in between leaves a
-//! delivery that is due again when its claim has run out: so each is tried until it is taken, more than once if need be, or parked. One
-//! failed delivery holds up its merchant's later ones, and nobody else's.
+//! delivery that is due again when its claim has run out: so each is tried until it is taken, more than once if need be, or parked. A
+//! delivery that fails, or takes its time, holds up its merchant's later ones, and nobody else's.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::publish;
 use crate::clock::Clock;
@@ -26,7 +32,7 @@ use crate::store::Store;
 use crate::store::webhooks::{self, Attempt, Claim};
 
 /// Merchants that are delivered to side by side.
-const MERCHANTS_MAX: i64 = 64;
+const MERCHANTS_MAX: usize = 64;
 /// Merchants whose outbox one round publishes.
 const PUBLISHED_MAX: i64 = 10_000;
 /// What a claim lasts beyond the time a webhook has to answer.
@@ -35,38 +41,23 @@ const MARGIN: TimeDelta = TimeDelta::seconds(30);
 /// Delivers to webhooks: on a thread of its own, because others are slow to answer, until the value is dropped.
 pub struct Webhooks {
     deliveries: Arc<Deliveries>,
-    thread: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
+    thread: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Webhooks {
     /// Starts the thread, unless `webhooks.interval_ms` is 0.
     ///
     /// # Panics
-    /// When the system gives no thread.
+    /// When the system gives no thread, or no runtime to it.
     pub fn start(config: &config::Webhooks, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
         let (sender, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
         let deliveries = Deliveries { config: config.clone(), store, metrics, clock, sender, is_stopping };
         let deliveries = Arc::new(deliveries);
         let interval = Duration::from_millis(config.interval_ms);
         let thread = (!interval.is_zero()).then(|| {
-            let (stop, stopped) = mpsc::channel();
+            let (stop, stopped) = oneshot::channel();
             let deliveries = Arc::clone(&deliveries);
-            let run = move || {
-                let mut wait = interval;
-                while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                    // What is left when the time of a round is up is done at once, and what failed is not due yet.
-                    let round = AssertUnwindSafe(|| deliveries.deliver_due(deliveries.clock.now()));
-                    let round = catch_unwind(round);
-                    wait = match round.unwrap_or_else(|_| Err(Error::Internal("a round panicked".to_owned()))) {
-                        Ok(0) => interval,
-                        Ok(_) => Duration::ZERO,
-                        Err(error) => {
-                            log::warn!("Cannot deliver to webhooks, and will try again: {error}");
-                            interval
-                        }
-                    };
-                }
-            };
+            let run = move || deliveries.keep_delivering(interval, stopped);
             let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(run);
             (stop, thread.expect("the system gives a thread for webhooks"))
         });
@@ -112,25 +103,74 @@ struct Deliveries {
 }
 
 impl Deliveries {
-    fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
-        for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
-            publish(&self.store, &self.metrics, &self.clock, merchant)?;
-        }
-        let due = self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_due(conn, now, MERCHANTS_MAX)?))?;
-        if due.is_empty() {
-            return Ok(0);
-        }
-        let sender = self.sender()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::Unavailable(format!("no runtime for webhooks: {error}")))?;
-        let rounds = runtime.block_on(join_all(due.into_iter().map(|merchant| self.deliver(sender, merchant, now))));
+    /// Delivers what is due until it is told to stop. Looks for it every interval, and does not wait for those who are slow to answer.
+    fn keep_delivering(self: &Arc<Self>, interval: Duration, mut stopped: oneshot::Receiver<()>) {
+        // On a thread of its own: it may wait for locks, and those who are being delivered to must not seem slow meanwhile.
+        let look = |wait| {
+            let looking = Arc::clone(self);
+            sleep(wait).then(|()| spawn_blocking(move || looking.due(looking.clock.now())))
+        };
+        let runtime = Self::runtime().expect("the system gives a runtime for webhooks");
+        runtime.block_on(async {
+            let (mut in_hand, mut may_be_more) = (FuturesUnordered::new(), false);
+            let mut looking = pin!(look(Duration::ZERO));
+            loop {
+                tokio::select! {
+                    _ = &mut stopped => break,
+                    due = &mut looking => {
+                        match due.unwrap_or_else(panicked).and_then(|due| Ok((self.sender()?, due))) {
+                            Ok((sender, due)) => {
+                                let (now, room) = (self.clock.now(), MERCHANTS_MAX - in_hand.len());
+                                may_be_more = due.len() >= room;
+                                in_hand.extend(due.into_iter().take(room).map(|merchant| {
+                                    AssertUnwindSafe(self.deliver(sender, merchant, now)).catch_unwind()
+                                }));
+                            }
+                            Err(error) => log::warn!("Cannot look what is due to webhooks, and will try again: {error}"),
+                        }
+                        looking.set(look(interval));
+                    }
+                    Some(done) = in_hand.next() => match done.unwrap_or_else(panicked) {
+                        Ok(made) if made > 0 && may_be_more => {
+                            may_be_more = false;
+                            looking.set(look(Duration::ZERO));
+                        }
+                        Ok(_) => {}
+                        Err(error) => log::warn!("Cannot deliver to a webhook, and will try again: {error}"),
+                    },
+                }
+            }
+            while in_hand.next().await.is_some() {}
+        });
         // A name that is still being looked up is not waited for.
         runtime.shutdown_background();
-        let mut made = 0;
-        for round in rounds {
-            made += round?;
+    }
+
+    fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
+        let (due, sender, runtime) = (self.due(now)?, self.sender()?, Self::runtime()?);
+        let done = runtime.block_on(join_all(due.into_iter().map(|merchant| self.deliver(sender, merchant, now))));
+        runtime.shutdown_background();
+        done.into_iter().sum()
+    }
+
+    fn runtime() -> Result<Runtime, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| Error::Unavailable(format!("no runtime for webhooks: {error}")))
+    }
+
+    /// Publishes for merchants with a webhook, and tells which of them are to be delivered to. Those who are being delivered to are not due:
+    /// what is in hand is claimed.
+    fn due(&self, now: DateTime<Utc>) -> Result<Vec<MerchantId>, Error> {
+        for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
+            match publish(&self.store, &self.metrics, &self.clock, merchant) {
+                // Somebody keeps that merchant's counter: it is not for the others to wait until they give it back.
+                Err(error) if !matches!(error, Error::Unavailable(_)) => {
+                    log::warn!(merchant_id:% = merchant; "Cannot publish for a webhook, and will try again: {error}");
+                }
+                published => drop(published?),
+            }
         }
-        Ok(made)
+        self.store.read_any(|conn| Ok(webhooks::merchants_due(conn, now, MERCHANTS_MAX as i64)?))
     }
 
     fn sender(&self) -> Result<&Sender, Error> {
@@ -213,4 +253,8 @@ impl Deliveries {
         }
         Ok(())
     }
+}
+
+fn panicked<T, P>(_: P) -> Result<T, Error> {
+    Err(Error::Internal("it panicked".to_owned()))
 }
