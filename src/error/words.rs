@@ -178,8 +178,8 @@ impl Error {
                 "The outcome is unknown: repeat an order with the same Idempotency-Key; otherwise look first whether it took effect.",
             ),
             Self::QueueFull => LocalText::new(
-                "排队的订单过多，请稍后重试。",
-                "Too many orders wait; nothing was done, try again shortly.",
+                "排队的订单过多，请稍后用相同的 Idempotency-Key 重试。",
+                "Too many orders wait. Try again shortly, with the same Idempotency-Key: an earlier try may have been placed.",
             ),
             Self::TooManyStreams => LocalText::new(
                 "实时连接数已达上限，请稍后重试。",

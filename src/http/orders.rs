@@ -191,7 +191,7 @@ impl PlaceOrder {
             `below_minimum` for a delivery, `shop_paused`, `shop_closed`, `cart_already_placed`, `points_not_taken`, `too_few_points`, `too_many_points`"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`idempotency_key_reused`, `unknown_goods`, `unknown_address`, \
             `empty_order`, `empty_cart`, `too_many_lines`, `bad_count`, `fulfilment_not_offered`, `pay_method_not_offered`, `invalid_field`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `queue_full`: this request did nothing; `outcome_unknown`: it may have. Whichever it is, repeat it with the same key"),
     ),
 )]
 #[post("/v1/merchants/{m}/orders")]
@@ -359,7 +359,7 @@ pub(super) async fn cancel_order(
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in"),
-        (status = 429, body = ProblemView, content_type = PROBLEM, description = "`nudged_already`"),
+        (status = 429, body = ProblemView, content_type = PROBLEM, description = "`nudged_already`: not before `Retry-After`"),
     ),
 )]
 #[post("/v1/merchants/{m}/orders/{id}/nudge")]

@@ -154,18 +154,28 @@ impl<T: Wants> Merchant<T> {
             let count = self.waiting.len().min(bounds.group_orders_max);
             return (self.waiting.drain(..count).collect(), HashSet::new());
         }
-        let mut leaving: Vec<T> = Vec::new();
+        // First who leaves: mostly nobody is passed over, or nobody leaves, and then nothing has to be moved.
         let mut held: HashSet<GoodsId> = HashSet::new();
-        let mut passed_over = 0;
-        while leaving.len() < bounds.group_orders_max
-            && let Some(order) = self.waiting.get(passed_over)
-        {
+        let mut leaves: Vec<usize> = Vec::new();
+        for (place, order) in self.waiting.iter().enumerate() {
+            if leaves.len() == bounds.group_orders_max {
+                break;
+            }
             if order.goods().any(|id| self.busy.contains(&id) || held.contains(&id)) {
                 held.extend(order.goods());
-                passed_over += 1;
             } else {
-                leaving.extend(self.waiting.remove(passed_over));
+                leaves.push(place);
             }
+        }
+        let (mut leaving, mut passed_over) = (Vec::with_capacity(leaves.len()), Vec::new());
+        let looked_at = leaves.last().map_or(0, |last| last + 1);
+        let mut leaves = leaves.into_iter().peekable();
+        for (place, order) in self.waiting.drain(..looked_at).enumerate() {
+            let side = if leaves.next_if_eq(&place).is_some() { &mut leaving } else { &mut passed_over };
+            side.push(order);
+        }
+        for order in passed_over.into_iter().rev() {
+            self.waiting.push_front(order);
         }
         let busy: HashSet<GoodsId> = leaving.iter().flat_map(T::goods).collect();
         self.busy.extend(&busy);
