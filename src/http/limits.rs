@@ -1,5 +1,6 @@
 //! How often a customer, or a network address, may ask.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -62,8 +63,10 @@ impl RateLimits {
     /// what it says of itself.
     pub fn address(&self, req: &HttpRequest) -> Option<IpAddr> {
         let mut address = req.peer_addr()?.ip().to_canonical();
-        let passed = req.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
-        let mut passed: Vec<&str> = passed.flat_map(|value| value.split(',')).collect();
+        // What a client sends need not be text; what a proxy adds behind it is.
+        let passed = req.headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let passed: Vec<Cow<'_, str>> = passed.collect();
+        let mut passed: Vec<&str> = passed.iter().flat_map(|value| value.split(',')).collect();
         while self.trusted_proxies.iter().any(|network| network.contains(&address))
             && let Some(before) = passed.pop().map(str::trim)
         {
@@ -201,6 +204,7 @@ mod tests {
             ("127.0.0.1", &["192.0.2.9:4711"], "192.0.2.9"),
             ("127.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
             ("127.0.0.1", &["192.0.2.9, unknown"], "127.0.0.1"),
+            ("127.0.0.1", &["\u{ff}, 192.0.2.9"], "192.0.2.9"),
             ("127.0.0.1", &[""], "127.0.0.1"),
         ];
         for (peer, forwarded, expected) in cases {
