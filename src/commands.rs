@@ -86,10 +86,7 @@ pub(crate) fn staff(
     password_stdin: bool,
     stop: &Stop,
 ) -> Result<ExitCode, Failure> {
-    let login = login.trim();
-    if !(1..=50).contains(&login.chars().count()) || login.chars().any(char::is_control) {
-        return Err(Failure("a login has 1 to 50 characters, none of them a control character".to_owned()));
-    }
+    let login = line(login, 50).map_err(|reason| Failure(format!("the login is not valid: {}", reason.en)))?;
     let password = if password_stdin { read_password()? } else { made_up_password()? };
     let hash = service::staff::hash(&password).map_err(Failure::of)?;
     let database = Database::join(config)?;
@@ -99,7 +96,7 @@ pub(crate) fn staff(
     drop(conn);
     let store = store::Store::connect(&database.url, &config.database, Arc::default()).map_err(unreachable_database)?;
     let now = Clock::System.now();
-    let done = store.write(merchant, |tx| service::staff::add_or_reset(tx, login, &hash, role, now));
+    let done = store.write(merchant, |tx| service::staff::add_or_reset(tx, &login, &hash, role, now));
     let (member, is_new) = done.map_err(|error| match error {
         Error::NotFound => Failure(format!("there is no merchant {merchant}")),
         other => Failure::of(other),
@@ -113,7 +110,7 @@ pub(crate) fn staff(
 
 pub(crate) fn audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
     let (_database, mut conn) = existing(config, "audit", stop)?;
-    let mut violations = 0;
+    let (mut violations, mut are_more) = (0, false);
     for (check, found) in checks::run(&mut conn).map_err(Failure::of)? {
         say!("{:9} {:31} {}", if found.is_empty() { "holds" } else { "BROKEN" }, check.name, check.promise);
         for violation in found.iter().take(checks::NAMED_MAX) {
@@ -121,10 +118,12 @@ pub(crate) fn audit(config: &Config, stop: &Stop) -> Result<ExitCode, Failure> {
         }
         if found.len() > checks::NAMED_MAX {
             say!("          … and more");
+            are_more = true;
         }
         violations += found.len();
     }
-    say!("audit: {} checks, {violations} violations", checks::CHECKS.len());
+    let least = if are_more { "at least " } else { "" };
+    say!("audit: {} checks, {least}{violations} violations", checks::CHECKS.len());
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -54,7 +54,11 @@ async fn an_operator_makes_the_first_owner_and_resets_passwords() {
 
     for (arguments, sentence) in [
         (["--merchant", "9", "--login", "x", "--role", "owner"], "there is no merchant 9"),
-        (["--merchant", "1", "--login", " ", "--role", "owner"], "a login has 1 to 50 characters"),
+        (
+            ["--merchant", "1", "--login", " ", "--role", "owner"],
+            "the login is not valid: it must have 1 to 50 characters",
+        ),
+        (["--merchant", "1", "--login", "x\u{200b}", "--role", "owner"], "the login is not valid"),
         (["--merchant", "1", "--login", "x", "--role", "king"], "invalid value 'king' for '--role <ROLE>'"),
     ] {
         let output = staff(&arguments);
