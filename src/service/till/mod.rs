@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::domain::money::Money;
 use crate::domain::order::PayMethod;
-use crate::domain::{MerchantId, PaymentId, Refusal};
+use crate::domain::{MerchantId, PaymentId};
 use crate::error::Error;
 use crate::gateway::{Gateway, Gateways, Receipt, Standing};
 use crate::metrics::Metrics;
@@ -92,7 +92,8 @@ impl Till {
     }
 
     fn gateway(&self, merchant: MerchantId, method: PayMethod) -> Result<Arc<dyn Gateway>, Error> {
-        self.gateways.get(merchant, method).ok_or_else(|| Refusal::PayMethodNotOffered(method).into())
+        let none = || Error::GatewayUnavailable(format!("there are no credentials for {}", method.name()));
+        self.gateways.get(merchant, method).ok_or_else(none)
     }
 
     /// Asks a gateway where an attempt stands, and settles what is certain. Returns what it said.
