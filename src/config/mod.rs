@@ -160,7 +160,7 @@ impl Config {
             ("http.connections_max", self.http.connections_max as u64, 16, 1_000_000),
             ("http.customer_requests_per_second", self.http.customer_requests_per_second.into(), 1, 100_000),
             ("http.customer_requests_burst", self.http.customer_requests_burst.into(), 1, 100_000),
-            ("jobs.interval_ms", self.jobs.interval_ms, 0, 60_000),
+            ("jobs.interval_ms", self.jobs.interval_ms, 0, 30_000),
             ("jobs.key_days", self.jobs.key_days.into(), 1, 3_650),
             ("jobs.event_days", self.jobs.event_days.into(), 1, 3_650),
             ("http.logins_per_minute", self.http.logins_per_minute.into(), 1, 1_000_000),

@@ -43,7 +43,9 @@ impl Programs {
         } else {
             vec![bin_dir.to_owned()]
         };
-        candidates.retain(|dir| ["initdb", "pg_ctl", "postgres"].iter().all(|name| dir.join(name).is_file()));
+        candidates.retain(|dir| {
+            ["postgres", "initdb", "pg_ctl", "psql", "createdb"].iter().all(|name| dir.join(name).is_file())
+        });
         let mut found: Vec<(u32, PathBuf)> =
             candidates.into_iter().filter_map(|dir| Some((major_of(&dir)?, dir))).collect();
         found.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
