@@ -75,11 +75,11 @@ pub struct App {
     pub limits: RateLimits,
     /// What time it is.
     pub clock: Clock,
-    /// Counters and histograms.
+    /// Counters, gauges and histograms.
     pub metrics: Arc<Metrics>,
 }
 
-/// What tests replace.
+/// What is told apart from the configuration, mostly by tests.
 #[derive(Default)]
 pub struct Parts {
     /// The clock.

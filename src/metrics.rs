@@ -1,7 +1,7 @@
 //! Every counter, gauge and histogram of the service, in the form Prometheus scrapes.
 //!
 //! Names follow Prometheus: `rowlock_` first, the unit last, `_total` behind what only grows. Times are seconds, sizes bytes. What
-//! stands in the database is not known here: [`crate::jobs`] measures it every ten seconds, each instance for itself, so that one that is
+//! stands in the database is not known here: [`crate::jobs`] measures it, every ten seconds at most, each instance for itself, so that one that is
 //! cut off shows by [`Metrics::measured`] growing old.
 
 mod process;

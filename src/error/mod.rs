@@ -219,7 +219,7 @@ pub enum Error {
         /// The limit.
         orders_max: usize,
     },
-    /// Too many requests of one customer or one address.
+    /// Too many requests of one customer, member of the staff or address, or too many passwords at once.
     #[error("too many requests")]
     TooManyRequests {
         /// When the next one will be let through.

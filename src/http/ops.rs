@@ -37,7 +37,7 @@ pub(super) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
     }
 }
 
-/// Counters and histograms, for Prometheus.
+/// Counters, gauges and histograms, for Prometheus.
 #[utoipa::path(tag = "operations", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 #[get("/metrics")]
 pub(super) async fn metrics(app: Data<App>) -> impl Responder {

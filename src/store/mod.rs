@@ -168,7 +168,7 @@ impl Store {
         work(&mut *self.checkout(self.pool_for(merchant))?)
     }
 
-    /// Reads with a connection that belongs to no merchant: health, and the next merchant's id.
+    /// Reads with a connection that belongs to no merchant: what timers, measures and health ask of all of them.
     ///
     /// # Errors
     /// As [`Store::read`].

@@ -10,7 +10,7 @@
 //! 1. [`Leases::try_acquire`] takes the lease if nobody has it. The holder counts its time from before it asked, by a clock that nobody can
 //!    set, so that it knows of the end no later than the keeper does. (A machine that sleeps with all that is on it knows it late.)
 //! 2. One thread, the watchdog, renews every lease of the process when a third of its time is over, for as long as its holder works. At
-//!    the first refusal, or when the time is over, the lease is lost for good, and [`Lease::is_lost`] tells the holder.
+//!    the first refusal, or when the time is over, the lease is lost for good, and [`Lease::is_lost`] tells. Nobody here asks: what is right is decided by row locks.
 //! 3. Dropping the lease frees it, if it is still this holder's.
 //!
 //! A holder that was stopped in the middle of its work (by a debugger, by the system) learns that its lease is lost only when it looks. What
