@@ -74,10 +74,14 @@ const PROBLEMS: [(&str, &str, &str); 11] = [
     ("422", "NotAcceptable", "`invalid_field`: names the `field`, and says what it may be"),
     ("429", "TooMany", "`too_many_requests`: not before `Retry-After`"),
     ("500", "Fault", "`internal`: a fault of the service's, which is in its log under the `request_id`"),
-    ("503", "Unavailable", "`unavailable`: nothing was done; repeat it"),
+    (
+        "503",
+        "Unavailable",
+        "`unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not",
+    ),
 ];
 
-/// Adds the answers that follow from what an operation takes, where it does not tell them itself.
+/// Adds the answers that follow from what an operation takes, to those of the same status that it tells itself.
 fn complete(operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter
@@ -109,8 +113,15 @@ fn complete(operation: &mut Operation) {
         _ => false,
     };
     let answers = &mut operation.responses.responses;
-    for (status, name, _) in PROBLEMS.iter().filter(|(status, ..)| follows(status)) {
-        answers.entry((*status).to_owned()).or_insert_with(|| RefOr::Ref(Ref::from_response_name(*name)));
+    for (status, name, words) in PROBLEMS.iter().filter(|(status, ..)| follows(status)) {
+        let common = || RefOr::Ref(Ref::from_response_name(*name));
+        if let RefOr::T(own) = answers.entry((*status).to_owned()).or_insert_with(common) {
+            let codes = words.split_once(':').map_or(*words, |(codes, _)| codes);
+            if own.content.contains_key(PROBLEM) && !own.description.contains(codes) {
+                own.description.push_str("; ");
+                own.description.push_str(words);
+            }
+        }
     }
     for (status, answer) in answers.iter_mut() {
         if let RefOr::T(answer) = answer {

@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 use super::auth::Audience;
 use crate::App;
+use crate::domain::menu::PRICE_FEN_MAX;
+use crate::domain::money::Money;
 use crate::domain::placement::{IdempotencyKey, RequestHash};
 use crate::domain::{CustomerId, MerchantId, Named, typed};
 use crate::error::Error;
@@ -140,9 +142,9 @@ impl FromRequest for OptionalKey {
     }
 }
 
-/// The id of an order in the path.
+/// An id in the path.
 #[derive(Deserialize)]
-pub(super) struct OrderPath {
+pub(super) struct IdPath {
     pub(super) id: Uuid,
 }
 
@@ -332,6 +334,14 @@ where
         return Ok(value);
     }
     Err(Error::out_of_bounds(field, bounds.start(), bounds.end()))
+}
+
+/// A price, or an amount that prices are held against.
+pub(super) fn price(field: &'static str, amount: Money) -> Result<Money, Error> {
+    if amount.fen() <= PRICE_FEN_MAX {
+        return Ok(amount);
+    }
+    Err(Error::invalid(field, "不能超过 1000000", "it must be at most 1000000"))
 }
 
 /// The one of `values` that has this name.

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::cart::owner;
-use super::extract::{Body, Customer, IfRoom, Key, OrderPath, line, request_hash, text};
+use super::extract::{Body, Customer, IdPath, IfRoom, Key, line, request_hash, text};
 use super::observe::AboutOrder;
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{EventView, OrderView, ReasonFields, name_of, optional_amount};
@@ -308,7 +308,7 @@ pub(super) async fn show_order(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let id = OrderId(path.id);
     req.extensions_mut().insert(AboutOrder(id));
@@ -340,7 +340,7 @@ pub(super) async fn cancel_order(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     body: Body<ReasonFields>,
 ) -> Result<HttpResponse, Error> {
     let (id, why, now) = (OrderId(path.id), body.0.checked()?, app.clock.now());
@@ -367,7 +367,7 @@ pub(super) async fn nudge_order(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (OrderId(path.id), Actor::Customer(who.id), app.clock.now());
     req.extensions_mut().insert(AboutOrder(id));
@@ -390,7 +390,7 @@ pub(super) async fn receive_order(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (OrderId(path.id), Actor::Customer(who.id), app.clock.now());
     req.extensions_mut().insert(AboutOrder(id));

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 use uuid::Uuid;
 
-use super::extract::{Body, Customer, OrderPath, RawBody, merchant_of, one_of};
+use super::extract::{Body, Customer, IdPath, RawBody, merchant_of, one_of};
 use super::observe::{AboutOrder, InTheirForm};
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{amount, name_of, names};
@@ -189,7 +189,7 @@ pub(super) async fn start_payment(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     body: Body<StartPayment>,
 ) -> Result<HttpResponse, Error> {
     let id = OrderId(path.id);
@@ -254,7 +254,7 @@ pub(super) async fn list_payments(
     app: Data<App>,
     req: HttpRequest,
     who: Customer,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let id = OrderId(path.id);
     req.extensions_mut().insert(AboutOrder(id));

@@ -15,7 +15,9 @@ pub(super) const PROBLEM: &str = "application/problem+json";
 /// An error, for programs by its `code`, for people by its `detail`. Some codes add members of their own: `out_of_stock`
 /// adds `short`, `unknown_goods` and `not_on_sale` add `goods_ids`, `price_changed` adds `expected_total` and `total`,
 /// `below_minimum` adds `minimum_amount` and `goods_amount`, `cart_already_placed` adds `order_id`, `shop_closed` adds `opens_at` and `closes_at`,
-/// `bad_sheet` adds `errors`.
+/// `too_few_points` adds `points` and `balance`, `too_many_points` adds `points` and `points_max`, `illegal_move` adds `move` and `state`,
+/// `payment_refused` adds `gateway_code`, `refund_too_large` adds `amount` and `left`, `refund_goes_on` adds `state`, `balance_too_low` adds
+/// `balance`, `stock_too_low` adds `stock`, `forbidden` adds `permission`, `bad_sheet` adds `errors`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemView {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::extract::{Body, Customer, Merchant, line};
+use super::extract::{Body, Customer, IdPath, Merchant, line};
 use super::problem::{PROBLEM, ProblemView};
 use super::view::{AddressFields, Text, amount, fulfilments, minimum_amount, optional_amount};
 use super::{blocking, read, write};
@@ -162,7 +162,7 @@ struct GoodsView {
 #[utoipa::path(
     tag = "customers",
     params(("m" = i64, Path, description = "The merchant")),
-    responses((status = 200, body = Menu), (status = 404, body = ProblemView, content_type = PROBLEM)),
+    responses((status = 200, body = Menu)),
 )]
 #[get("/v1/merchants/{m}/menu")]
 pub(super) async fn menu(app: Data<App>, merchant: Merchant) -> Result<HttpResponse, Error> {
@@ -236,20 +236,14 @@ struct AddressList {
     items: Vec<AddressView>,
 }
 
-/// The id of an address in the path.
-#[derive(Deserialize)]
-struct AddressPath {
-    id: Uuid,
-}
-
 fn snapshot(fields: &AddressFields) -> Result<AddressSnapshot, Error> {
     let phone = line("phone", &fields.phone, 30)?;
     let is_phone = |c: char| c.is_ascii_digit() || " +-()#".contains(c);
     if phone.chars().filter(char::is_ascii_digit).count() < 3 || !phone.chars().all(is_phone) {
         return Err(Error::invalid(
             "phone",
-            "须含 3 到 30 位数字，其间可有 + - ( ) # 和空格",
-            "it must have 3 to 30 digits, with + - ( ) # and blanks between them",
+            "须含至少 3 位数字，可有 + - ( ) # 和空格",
+            "it must have 3 digits at least, and nothing else but + - ( ) # and blanks",
         ));
     }
     Ok(AddressSnapshot {
@@ -310,7 +304,7 @@ pub(super) async fn add_address(
 pub(super) async fn change_address(
     app: Data<App>,
     who: Customer,
-    path: Path<AddressPath>,
+    path: Path<IdPath>,
     body: Body<AddressFields>,
 ) -> Result<HttpResponse, Error> {
     let address = Address { id: AddressId(path.id), snapshot: snapshot(&body.0)? };
@@ -327,11 +321,7 @@ pub(super) async fn change_address(
     responses((status = 204)),
 )]
 #[delete("/v1/merchants/{m}/addresses/{id}")]
-pub(super) async fn remove_address(
-    app: Data<App>,
-    who: Customer,
-    path: Path<AddressPath>,
-) -> Result<HttpResponse, Error> {
+pub(super) async fn remove_address(app: Data<App>, who: Customer, path: Path<IdPath>) -> Result<HttpResponse, Error> {
     let id = AddressId(path.id);
     write(&app, who.merchant, move |tx| service::people::remove_address(tx, who.id, id)).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -160,7 +160,7 @@ async fn what_is_wrong_with_a_field_is_said_in_either_language() {
     assert_eq!(
         details,
         [
-            "phone 不正确：须含 3 到 30 位数字，其间可有 + - ( ) # 和空格。",
+            "phone 不正确：须含至少 3 位数字，可有 + - ( ) # 和空格。",
             "contact 不正确：须为 1 到 50 个字符。",
             "accept_minutes 不正确：须在 1 到 120 之间。",
             "accept_timeout 不正确：须为以下之一：reject, accept。",

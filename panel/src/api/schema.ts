@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Counters and histograms, for Prometheus. */
+        /** Counters, gauges and histograms, for Prometheus. */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -1736,7 +1736,7 @@ export interface components {
             reason?: string | null;
         };
         EventPage: {
-            /** @description What came after `after` is not kept any more, or `after` was never given: load everything again, and go on from `next_after`. */
+            /** @description What came after `after` is not kept any more, or no event has had that number yet: load everything again, and go on from `next_after`. */
             is_reset: boolean;
             items: components["schemas"]["EventView"][];
             /**
@@ -2270,7 +2270,9 @@ export interface components {
          * @description An error, for programs by its `code`, for people by its `detail`. Some codes add members of their own: `out_of_stock`
          *     adds `short`, `unknown_goods` and `not_on_sale` add `goods_ids`, `price_changed` adds `expected_total` and `total`,
          *     `below_minimum` adds `minimum_amount` and `goods_amount`, `cart_already_placed` adds `order_id`, `shop_closed` adds `opens_at` and `closes_at`,
-         *     `bad_sheet` adds `errors`.
+         *     `too_few_points` adds `points` and `balance`, `too_many_points` adds `points` and `points_max`, `illegal_move` adds `move` and `state`,
+         *     `payment_refused` adds `gateway_code`, `refund_too_large` adds `amount` and `left`, `refund_goes_on` adds `state`, `balance_too_low` adds
+         *     `balance`, `stock_too_low` adds `stock`, `forbidden` adds `permission`, `bad_sheet` adds `errors`.
          */
         Problem: {
             /**
@@ -2669,7 +2671,7 @@ export interface components {
         };
         /** @description A change of stock that no order made. */
         StockMove: {
-            /** @description `staff <id>` or `timer`. */
+            /** @description `staff <id>`, `timer`, or `seed` of the demo's own. */
             actor: string;
             /** Format: int32 */
             delta: number;
@@ -2856,7 +2858,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `unavailable`: nothing was done; repeat it */
+        /** @description `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
         Unavailable: {
             headers: {
                 /** @description When to come back, in seconds */
@@ -3756,7 +3758,7 @@ export interface operations {
     lift_sold_out: {
         parameters: {
             query?: {
-                /** @description Units there are; when absent, those set aside come back. */
+                /** @description Units there are, which needs `move_stock`, too; when absent, those set aside come back. */
                 stock?: number | null;
             };
             header?: never;
@@ -4094,7 +4096,7 @@ export interface operations {
             };
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
-            /** @description `bad_sheet`, with the `errors`; nothing was changed */
+            /** @description `bad_sheet`, with the `errors`; nothing was changed; `invalid_field`: names the `field`, and says what it may be */
             422: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4218,7 +4220,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `export_too_large`: choose fewer days */
+            /** @description `export_too_large`: choose fewer days; `invalid_field`: names the `field`, and says what it may be */
             422: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4409,7 +4411,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect` */
+            /** @description `illegal_move`, with the `state` it was found in; `nothing_to_collect` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4452,7 +4454,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect` */
+            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected` */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4547,7 +4549,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect` */
+            /** @description `illegal_move`, with the `state` it was found in */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4590,7 +4592,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect` */
+            /** @description `illegal_move`, with the `state` it was found in */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4633,7 +4635,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect` */
+            /** @description `illegal_move`, with the `state` it was found in */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -4676,7 +4678,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["NotPermitted"];
             404: components["responses"]["NotFound"];
-            /** @description `illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect` */
+            /** @description `illegal_move`, with the `state` it was found in */
             409: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -5635,7 +5637,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Nobody says such things: to `cash` */
+            /** @description Nobody says such things: to `cash`; `malformed_body`, `malformed_query`, `idempotency_key_missing`, `idempotency_key_malformed`, `bad_request` */
             400: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -5664,7 +5666,7 @@ export interface operations {
             415: components["responses"]["NotTheType"];
             422: components["responses"]["NotAcceptable"];
             500: components["responses"]["Fault"];
-            /** @description Send it again */
+            /** @description Send it again; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6106,16 +6108,7 @@ export interface operations {
                     "application/json": components["schemas"]["Menu"];
                 };
             };
-            404: {
-                headers: {
-                    /** @description The one that was sent, where it is fit for a log, or one made up */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            404: components["responses"]["NotFound"];
             500: components["responses"]["Fault"];
             503: components["responses"]["Unavailable"];
         };
@@ -6229,7 +6222,7 @@ export interface operations {
             };
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            /** @description `unavailable`, `queue_full`: nothing was done; `outcome_unknown`: repeat with the same key */
+            /** @description `unavailable`, `queue_full`: this request did nothing; `outcome_unknown`: it may have. Whichever it is, repeat it with the same key */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6378,7 +6371,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `nudged_already` */
+            /** @description `nudged_already`: not before `Retry-After`; `too_many_requests`: not before `Retry-After` */
             429: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6476,7 +6469,7 @@ export interface operations {
             422: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            /** @description `gateway_unavailable`: repeat it */
+            /** @description `gateway_unavailable`: repeat it; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6522,7 +6515,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            /** @description `gateway_unavailable`: repeat it */
+            /** @description `gateway_unavailable`: repeat it; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6662,7 +6655,7 @@ export interface operations {
             408: components["responses"]["TooSlow"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotTheType"];
-            /** @description `login_not_offered`: the merchant has no mini-program */
+            /** @description `login_not_offered`: the merchant has no mini-program; `invalid_field`: names the `field`, and says what it may be */
             422: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */

@@ -13,7 +13,7 @@ use crate::domain::ledger::AccountKind;
 use crate::domain::placement::IdempotencyKey;
 use crate::domain::{AccountId, CustomerId};
 use crate::error::Error;
-use crate::http::extract::{Body, Key, line, number, one_of};
+use crate::http::extract::{Body, IdPath, Key, line, number, one_of};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, CorrectAccounts, ReadAccounts, Staff, act};
 use crate::http::view::{name_of, names};
@@ -175,12 +175,6 @@ struct EntriesQuery {
     cursor: Option<String>,
 }
 
-/// The id of an account in the path.
-#[derive(Deserialize)]
-struct AccountPath {
-    id: Uuid,
-}
-
 /// An account with its entries, the newest first.
 #[utoipa::path(
     tag = "staff",
@@ -195,7 +189,7 @@ struct AccountPath {
 pub(in crate::http) async fn show_account(
     app: Data<App>,
     who: Staff<ReadAccounts>,
-    path: Path<AccountPath>,
+    path: Path<IdPath>,
     query: Query<EntriesQuery>,
 ) -> Result<HttpResponse, Error> {
     let (id, limit) = (AccountId(path.id), page::limit(query.limit)?);
@@ -260,7 +254,7 @@ fn answer(entry: Once<EntryRow>) -> HttpResponse {
 pub(in crate::http) async fn correct_account(
     app: Data<App>,
     who: Staff<CorrectAccounts>,
-    path: Path<AccountPath>,
+    path: Path<IdPath>,
     key: Key,
     body: Body<CorrectBy>,
 ) -> Result<HttpResponse, Error> {

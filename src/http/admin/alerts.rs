@@ -12,7 +12,7 @@ use crate::App;
 use crate::domain::AlertId;
 use crate::domain::payment::AlertKind;
 use crate::error::Error;
-use crate::http::extract::OrderPath;
+use crate::http::extract::IdPath;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, ReadOrders, RefundOrders, Staff, act};
 use crate::http::view::name_of;
@@ -106,7 +106,7 @@ pub(in crate::http) async fn list_alerts(
 pub(in crate::http) async fn resolve_alert(
     app: Data<App>,
     who: Staff<RefundOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (AlertId(path.id), who.actor().to_string(), app.clock.now());
     let action = Action { name: "resolve_alert", subject: format!("alert {id}"), detail: json!({}) };

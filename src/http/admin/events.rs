@@ -76,7 +76,7 @@ struct EventPage {
     items: Vec<EventView>,
     /// What to send as `after` the next time.
     next_after: i64,
-    /// What came after `after` is not kept any more, or `after` was never given: load everything again, and go on from `next_after`.
+    /// What came after `after` is not kept any more, or no event has had that number yet: load everything again, and go on from `next_after`.
     is_reset: bool,
 }
 

@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::domain::ledger::AccountKind;
-use crate::domain::menu::{Offer, PRICE_FEN_MAX, STOCK_MAX};
+use crate::domain::menu::{Offer, STOCK_MAX};
 use crate::domain::money::Money;
 use crate::domain::placement::{Grant, GrantTo};
 use crate::domain::{AccountId, GoodsId, LocalText};
 use crate::error::Error;
 use crate::http::admin::categories::{MenuPath, NewOrder, position};
 use crate::http::admin::menu::StaffGoods;
-use crate::http::extract::{Body, nullable, number, one_of};
+use crate::http::extract::{Body, nullable, number, one_of, price};
 use crate::http::staff::{Action, EditMenu, Staff, act};
 use crate::http::view::{NameFields, amount, name_of, optional_amount};
 use crate::service;
@@ -51,13 +51,6 @@ impl GrantFields {
 
 fn spec(spec: &NameFields) -> Result<LocalText, Error> {
     spec.checked("spec.zh", "spec.en")
-}
-
-fn price(price: Money) -> Result<Money, Error> {
-    if price.fen() <= PRICE_FEN_MAX {
-        return Ok(price);
-    }
-    Err(Error::invalid("price", "不能超过 1000000", "it must be at most 1000000"))
 }
 
 fn daily_stock(units: Option<i32>) -> Result<Option<i32>, Error> {
@@ -106,7 +99,7 @@ impl AddGoods {
             product_id: self.product_id,
             offer: Offer {
                 spec: spec(&self.spec)?,
-                price: price(self.price)?,
+                price: price("price", self.price)?,
                 on_sale: self.on_sale.unwrap_or(true),
                 daily_stock: daily_stock(self.daily_stock)?,
                 grant: grant(self.grant.as_ref())?,
@@ -186,7 +179,7 @@ pub(in crate::http) async fn change_goods(
 ) -> Result<HttpResponse, Error> {
     let (id, body, now) = (GoodsId(path.id), body.0, app.clock.now());
     let spec = body.spec.as_ref().map(spec).transpose()?;
-    let price = body.price.map(price).transpose()?;
+    let price = body.price.map(|amount| price("price", amount)).transpose()?;
     let daily = body.daily_stock.map(daily_stock).transpose()?;
     let grant = body.grant.map(|fields| grant(fields.as_ref())).transpose()?;
     let (on_sale, position) = (body.on_sale, position(body.position)?);

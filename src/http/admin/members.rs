@@ -13,7 +13,7 @@ use crate::App;
 use crate::domain::StaffId;
 use crate::domain::staff::Role;
 use crate::error::Error;
-use crate::http::extract::{Body, line, one_of};
+use crate::http::extract::{Body, IdPath, line, one_of};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, ManageStaff, ReadOrders, Staff, act};
 use crate::http::view::name_of;
@@ -156,12 +156,6 @@ struct ChangeMember {
     password: Option<String>,
 }
 
-/// The id of a member in the path.
-#[derive(Deserialize)]
-struct MemberPath {
-    id: Uuid,
-}
-
 /// Changes a member: the fields that are sent. A change of role is felt at once.
 #[utoipa::path(
     tag = "staff",
@@ -178,7 +172,7 @@ struct MemberPath {
 pub(in crate::http) async fn change_member(
     app: Data<App>,
     who: Staff<ManageStaff>,
-    path: Path<MemberPath>,
+    path: Path<IdPath>,
     body: Body<ChangeMember>,
 ) -> Result<HttpResponse, Error> {
     let (id, body) = (StaffId(path.id), body.0);

@@ -13,7 +13,7 @@ use crate::domain::moves::{Actor, Move};
 use crate::domain::order::Order;
 use crate::domain::{GoodsId, OrderId};
 use crate::error::Error;
-use crate::http::extract::{Body, Key, OrderPath, request_hash};
+use crate::http::extract::{Body, IdPath, Key, number, request_hash};
 use crate::http::observe::AboutOrder;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{
@@ -45,10 +45,7 @@ async fn make<P: Requires>(
 const MINUTES_MAX: u32 = 24 * 60;
 
 fn minutes(minutes: u32) -> Result<u32, Error> {
-    if (1..=MINUTES_MAX).contains(&minutes) {
-        return Ok(minutes);
-    }
-    Err(Error::out_of_bounds("minutes", 1, MINUTES_MAX))
+    number("minutes", minutes, 1..=MINUTES_MAX)
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -76,7 +73,7 @@ pub(in crate::http) async fn accept(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<AcceptOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     body: Body<AcceptOrder>,
 ) -> Result<HttpResponse, Error> {
     let minutes = body.0.minutes.map(minutes).transpose()?;
@@ -114,7 +111,7 @@ pub(in crate::http) async fn reject(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<AcceptOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     body: Body<RejectOrder>,
 ) -> Result<HttpResponse, Error> {
     let (detail, now) = (json!(&body.0), app.clock.now());
@@ -128,7 +125,7 @@ pub(in crate::http) async fn reject(
 
 /// Declares a route for a move that needs nothing but the order.
 macro_rules! plain_move {
-    ($(#[$doc:meta])* $name:ident, $path:literal, $required:ident = $permission:literal, $made:ident) => {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $required:ident = $permission:literal, $made:ident, $refusals:literal) => {
         $(#[$doc])*
         #[utoipa::path(
             tag = "staff",
@@ -137,7 +134,7 @@ macro_rules! plain_move {
             params(("m" = i64, Path, description = "The merchant"), ("id" = Uuid, Path, description = "The order")),
             responses(
                 (status = 200, body = OrderView),
-                (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cash_not_collected`; `nothing_to_collect`"),
+                (status = 409, body = ProblemView, content_type = PROBLEM, description = $refusals),
             ),
         )]
         #[post($path)]
@@ -145,7 +142,7 @@ macro_rules! plain_move {
             app: Data<App>,
             req: HttpRequest,
             who: Staff<$required>,
-            path: Path<OrderPath>,
+            path: Path<IdPath>,
         ) -> Result<HttpResponse, Error> {
             let now = app.clock.now();
             make(&app, &req, &who, path.id, Move::$made, json!({}), move |tx, id, by| match Move::$made {
@@ -159,27 +156,30 @@ macro_rules! plain_move {
 
 plain_move!(
     /// The kitchen begins.
-    prepare, "/v1/admin/merchants/{m}/orders/{id}/prepare", CookOrders = "cook_orders", Prepare
+    prepare, "/v1/admin/merchants/{m}/orders/{id}/prepare", CookOrders = "cook_orders", Prepare, "`illegal_move`, with the `state` it was found in"
 );
 plain_move!(
     /// The kitchen is done.
-    ready, "/v1/admin/merchants/{m}/orders/{id}/ready", CookOrders = "cook_orders", Ready
+    ready, "/v1/admin/merchants/{m}/orders/{id}/ready", CookOrders = "cook_orders", Ready, "`illegal_move`, with the `state` it was found in"
 );
 plain_move!(
     /// The kitchen takes its last move back.
-    recall, "/v1/admin/merchants/{m}/orders/{id}/recall", CookOrders = "cook_orders", Recall
+    recall, "/v1/admin/merchants/{m}/orders/{id}/recall", CookOrders = "cook_orders", Recall, "`illegal_move`, with the `state` it was found in"
 );
 plain_move!(
     /// A delivery leaves the house.
-    deliver, "/v1/admin/merchants/{m}/orders/{id}/deliver", HandOverOrders = "hand_over_orders", Deliver
+    deliver, "/v1/admin/merchants/{m}/orders/{id}/deliver", HandOverOrders = "hand_over_orders", Deliver,
+    "`illegal_move`, with the `state` it was found in"
 );
 plain_move!(
     /// The customer has it. Cash must have been collected.
-    complete, "/v1/admin/merchants/{m}/orders/{id}/complete", HandOverOrders = "hand_over_orders", Complete
+    complete, "/v1/admin/merchants/{m}/orders/{id}/complete", HandOverOrders = "hand_over_orders", Complete,
+    "`illegal_move`, with the `state` it was found in; `cash_not_collected`"
 );
 plain_move!(
     /// The cash for it is in the till.
-    collect, "/v1/admin/merchants/{m}/orders/{id}/collect", CollectCash = "collect_cash", Collect
+    collect, "/v1/admin/merchants/{m}/orders/{id}/collect", CollectCash = "collect_cash", Collect,
+    "`illegal_move`, with the `state` it was found in; `nothing_to_collect`"
 );
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -207,7 +207,7 @@ pub(in crate::http) async fn delay(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<AcceptOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     body: Body<DelayOrder>,
 ) -> Result<HttpResponse, Error> {
     let (minutes, now) = (minutes(body.0.minutes)?, app.clock.now());
@@ -259,7 +259,7 @@ pub(in crate::http) async fn cancel(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<CancelOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     body: Body<CancelOrder>,
 ) -> Result<HttpResponse, Error> {
     let (detail, now) = (json!(&body.0), app.clock.now());
@@ -300,7 +300,7 @@ pub(in crate::http) async fn refund(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<RefundOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
     key: Key,
     body: Body<RefundOrder>,
 ) -> Result<HttpResponse, Error> {

@@ -13,7 +13,7 @@ use crate::App;
 use crate::domain::order::{FulfilmentKind, OrderState, PayMethod};
 use crate::domain::{BusinessDays, OrderId};
 use crate::error::Error;
-use crate::http::extract::{OrderPath, line};
+use crate::http::extract::{IdPath, line};
 use crate::http::observe::AboutOrder;
 use crate::http::payments::{PaymentView, RefundView};
 use crate::http::staff::{ReadOrders, Staff};
@@ -163,7 +163,7 @@ pub(in crate::http) async fn show_order(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<ReadOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (merchant, id) = (who.merchant, OrderId(path.id));
     req.extensions_mut().insert(AboutOrder(id));

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::App;
 use crate::domain::{PaymentId, RefundId};
 use crate::error::Error;
-use crate::http::extract::OrderPath;
+use crate::http::extract::IdPath;
 use crate::http::payments::{PaymentView, RefundView};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, RefundOrders, Staff, act};
@@ -30,7 +30,7 @@ use crate::store::Tx;
 pub(in crate::http) async fn retry_refund(
     app: Data<App>,
     who: Staff<RefundOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (RefundId(path.id), who.actor(), app.clock.now());
     let action = Action { name: "retry_refund", subject: format!("refund {id}"), detail: json!({}) };
@@ -56,7 +56,7 @@ pub(in crate::http) async fn retry_refund(
 pub(in crate::http) async fn pay_refund_by_hand(
     app: Data<App>,
     who: Staff<RefundOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (RefundId(path.id), who.actor(), app.clock.now());
     let action = Action { name: "pay_refund_by_hand", subject: format!("refund {id}"), detail: json!({}) };
@@ -80,7 +80,7 @@ pub(in crate::http) async fn pay_refund_by_hand(
 pub(in crate::http) async fn give_up(
     app: Data<App>,
     who: Staff<RefundOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (PaymentId(path.id), who.actor(), app.clock.now());
     let action = Action { name: "give_up_payment", subject: format!("payment {id}"), detail: json!({}) };

@@ -15,7 +15,7 @@ use crate::domain::money::Money;
 use crate::domain::order::{FulfilmentKind, PayMethod};
 use crate::domain::placement::Hours;
 use crate::error::Error;
-use crate::http::extract::{Body, nullable, number, one_of, web_address};
+use crate::http::extract::{Body, nullable, number, one_of, price, web_address};
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, EditSettings, Staff, act};
 use crate::http::view::{NameFields, Text, amount, fulfilments, minimum_amount, name_of, names, optional_amount};
@@ -254,13 +254,6 @@ fn kinds(names: &[String]) -> Result<Vec<FulfilmentKind>, Error> {
     Ok(FulfilmentKind::ALL.iter().copied().filter(|kind| named.contains(kind)).collect())
 }
 
-fn setting(field: &'static str, amount: Money) -> Result<Money, Error> {
-    if amount.fen() <= 100_000_000 {
-        return Ok(amount);
-    }
-    Err(Error::invalid(field, "不能超过 1000000", "it must be at most 1000000"))
-}
-
 impl ChangeSettings {
     fn checked(&self) -> Result<(Change, Webhook), Error> {
         let points = |field, points: Option<u32>| points.map(|points| number(field, points, 0..=10_000)).transpose();
@@ -276,7 +269,7 @@ impl ChangeSettings {
         let unpaid = self.unpaid_minutes.map(|minutes| number("unpaid_minutes", minutes, 5..=120));
         let accept = self.accept_minutes.map(|minutes| number("accept_minutes", minutes, 1..=120));
         let complete = |minutes| number("complete_after_minutes", minutes, 10..=10_080);
-        let free = |amount: Money| setting("free_freight_from", amount);
+        let free = |amount: Money| price("free_freight_from", amount);
         let change = Change {
             name: self.name.as_ref().map(|name| name.checked("name.zh", "name.en")).transpose()?,
             time_zone: self.time_zone.as_ref().map(zone).transpose()?,
@@ -284,8 +277,8 @@ impl ChangeSettings {
             paused: self.paused,
             fulfilments: self.fulfilments.as_deref().map(kinds).transpose()?,
             takes_cash: self.takes_cash,
-            minimum_amount: self.minimum_amount.map(|amount| setting("minimum_amount", amount)).transpose()?,
-            freight: self.freight.map(|amount| setting("freight", amount)).transpose()?,
+            minimum_amount: self.minimum_amount.map(|amount| price("minimum_amount", amount)).transpose()?,
+            freight: self.freight.map(|amount| price("freight", amount)).transpose()?,
             free_freight_from: self.free_freight_from.map(|amount| amount.map(free).transpose()).transpose()?,
             unpaid_minutes: unpaid.transpose()?,
             accept_minutes: accept.transpose()?,

@@ -70,7 +70,7 @@ struct MoveView {
     /// As sent, or `opening`, `sold_out`, `sold_out_lifted`, `daily_reset`.
     reason: String,
     note: Option<String>,
-    /// `staff <id>` or `timer`.
+    /// `staff <id>`, `timer`, or `seed` of the demo's own.
     actor: String,
     moved_at: DateTime<Utc>,
 }
@@ -189,7 +189,7 @@ pub(in crate::http) async fn declare_sold_out(
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct LiftQuery {
-    /// Units there are; when absent, those set aside come back.
+    /// Units there are, which needs `move_stock`, too; when absent, those set aside come back.
     #[param(minimum = 0, maximum = 10_000_000)]
     stock: Option<i32>,
 }

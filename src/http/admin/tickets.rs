@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::domain::OrderId;
 use crate::error::Error;
-use crate::http::extract::OrderPath;
+use crate::http::extract::IdPath;
 use crate::http::observe::AboutOrder;
 use crate::http::problem::{PROBLEM, ProblemView};
 use crate::http::staff::{Action, ReadOrders, Staff, act};
@@ -51,7 +51,7 @@ pub(in crate::http) async fn print_ticket(
     app: Data<App>,
     req: HttpRequest,
     who: Staff<ReadOrders>,
-    path: Path<OrderPath>,
+    path: Path<IdPath>,
 ) -> Result<HttpResponse, Error> {
     let (id, by, now) = (OrderId(path.id), who.id, app.clock.now());
     req.extensions_mut().insert(AboutOrder(id));
