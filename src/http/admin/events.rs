@@ -64,7 +64,6 @@ const PAGE_EVENTS_MAX: u16 = 500;
 #[serde(deny_unknown_fields)]
 struct EventQuery {
     /// The number up to which the caller knows everything; absent to begin now.
-    #[param(minimum = 0)]
     after: Option<i64>,
     /// Events in a page; 100 when absent.
     #[param(minimum = 1, maximum = 500)]
@@ -114,7 +113,6 @@ pub(in crate::http) async fn list_events(
 #[serde(deny_unknown_fields)]
 struct StreamQuery {
     /// As the header `Last-Event-ID`, which goes before it.
-    #[param(minimum = 0)]
     last_event_id: Option<i64>,
 }
 
