@@ -11,7 +11,7 @@ use rowlock::domain::payment::{Channel, PaymentState, RefundNumber, RefundState}
 use rowlock::domain::placement::Placement;
 use rowlock::domain::{CartId, GoodsId, MerchantId, OrderId, PaymentId, RefundId, Refusal};
 use rowlock::error::Error;
-use rowlock::placement::Outcome;
+use rowlock::placement::{Outcome, Point};
 use rowlock::service;
 use rowlock::service::payments::{Confirmation, Settled, confirm};
 use rowlock::store::moves::{Changes, Made};
@@ -20,7 +20,7 @@ use rowlock::store::{Tx, moves, payments, placing, refunds, stock};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{TestApp, confirmation, order, placement, words};
+use crate::harness::{Freezer, Setup, TestApp, confirmation, order, placement, words};
 use crate::money::pay;
 use crate::moves::id;
 
@@ -201,6 +201,26 @@ async fn a_cart_that_was_ordered_is_known() {
     };
     let Outcome::Placed(first) = place("one") else { panic!("nothing is in the way") };
     assert_eq!(place("two"), Outcome::Refused(Refusal::CartPlaced { order_id: first.id }));
+}
+
+/// Its goods were changed in between, so no goods row keeps two submissions of a cart apart.
+#[actix_web::test]
+async fn a_cart_is_ordered_once_whatever_is_in_it() {
+    let freezer = Freezer::at(Point::Planned);
+    let app = TestApp::with(Setup { probe: Some(freezer.probe.clone()), ..Setup::default() });
+    let other = app.beside(Setup::default());
+    let alice = app.customer_id("alice").await;
+    let place = |instance: &TestApp, key: &str, goods| {
+        let request = Placement { cart: Some(CartId(Uuid::from_u128(7))), ..placement(alice, key, &[(goods, 1)]) };
+        let (served, now) = (instance.app.clone(), app.clock.now());
+        spawn_blocking(move || served.engine.place_group(MerchantId(1), &[&request], now).unwrap().pop().unwrap())
+    };
+    let late = place(&app, "one", 1);
+    freezer.wait().await;
+    let Ok(Outcome::Placed(first)) = place(&other, "two", 2).await.unwrap() else { panic!("nothing is in the way") };
+    freezer.release();
+    assert_eq!(late.await.unwrap().unwrap(), Outcome::Refused(Refusal::CartPlaced { order_id: first.id }));
+    assert_eq!((app.count("orders"), app.stock(1)), (1, 100));
 }
 
 /// A gateway that has not heard of an attempt may hear of it yet: it is asked once more when no money can come any more.
