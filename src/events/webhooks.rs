@@ -4,7 +4,7 @@
 //! delivery that is due again when its claim has run out: so each is tried until it is taken, more than once if need be, or parked. A
 //! delivery that fails, or takes its time, holds up its merchant's later ones, and nobody else's.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,14 +12,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 use super::publish;
 use crate::clock::Clock;
@@ -33,7 +30,9 @@ use crate::store::webhooks::{self, Attempt, Claim};
 
 /// Merchants that are delivered to side by side.
 const MERCHANTS_MAX: usize = 64;
-/// Merchants whose outbox one round publishes.
+/// Deliveries that use the database at the same time.
+const TURNS: usize = 2;
+/// Merchants whose outbox one look publishes.
 const PUBLISHED_MAX: i64 = 10_000;
 /// What a claim lasts beyond the time a webhook has to answer.
 const MARGIN: TimeDelta = TimeDelta::seconds(30);
@@ -50,28 +49,39 @@ impl Webhooks {
     /// # Panics
     /// When the system gives no thread, or no runtime to it.
     pub fn start(config: &config::Webhooks, store: Arc<Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let (sender, is_stopping) = (OnceLock::new(), AtomicBool::new(false));
-        let deliveries = Deliveries { config: config.clone(), store, metrics, clock, sender, is_stopping };
+        let (sender, is_stopping, turns) = (OnceLock::new(), AtomicBool::new(false), Semaphore::new(TURNS));
+        let deliveries = Deliveries { config: config.clone(), store, metrics, clock, sender, is_stopping, turns };
         let deliveries = Arc::new(deliveries);
         let interval = Duration::from_millis(config.interval_ms);
         let thread = (!interval.is_zero()).then(|| {
-            let (stop, stopped) = oneshot::channel();
+            let (stop, mut stopped) = oneshot::channel();
             let deliveries = Arc::clone(&deliveries);
-            let run = move || deliveries.keep_delivering(interval, stopped);
+            let runtime = Deliveries::runtime().expect("the system gives a runtime for webhooks");
+            let run = move || {
+                let mut deliver = || runtime.block_on(deliveries.keep_delivering(interval, &mut stopped));
+                while catch_unwind(AssertUnwindSafe(&mut deliver)).is_err()
+                    && !deliveries.is_stopping.load(Ordering::Relaxed)
+                {
+                    log::error!("What delivers to webhooks had panicked, and begins again");
+                    std::thread::sleep(interval);
+                }
+                // A name that is still being looked up is not waited for.
+                runtime.shutdown_background();
+            };
             let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(run);
             (stop, thread.expect("the system gives a thread for webhooks"))
         });
         Self { deliveries, thread: Mutex::new(thread) }
     }
 
-    /// Publishes for merchants with a webhook, and makes the deliveries that are due: one round, of some merchants side by side, and of
-    /// each as many as it takes within the time of one. Returns how many attempts it made. Blocks for as long as webhooks take to answer,
-    /// twice `webhooks.timeout_ms` and a little; not to be called inside a runtime.
+    /// Publishes for merchants with a webhook, and makes the deliveries that are due, of some merchants side by side, and of each as many as
+    /// it takes within the time of one. Returns how many attempts it made. Blocks for as long as webhooks take to answer, twice
+    /// `webhooks.timeout_ms` and a little; not to be called inside a runtime.
     ///
     /// # Errors
     /// When the database does not do its part.
-    pub fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
-        self.deliveries.deliver_due(now)
+    pub fn deliver_due(&self) -> Result<usize, Error> {
+        self.deliveries.deliver_due()
     }
 
     /// Ends the thread. What is being sent is waited for, so that it need not be sent again.
@@ -100,57 +110,73 @@ struct Deliveries {
     clock: Clock,
     sender: OnceLock<Sender>,
     is_stopping: AtomicBool,
+    /// Who may use the database: deliveries are not to keep requests from its connections.
+    turns: Semaphore,
+}
+
+/// What was delivered to a merchant in one go.
+struct Delivered {
+    attempts: usize,
+    /// More may be due at once.
+    may_be_more: bool,
 }
 
 impl Deliveries {
     /// Delivers what is due until it is told to stop. Looks for it every interval, and does not wait for those who are slow to answer.
-    fn keep_delivering(self: &Arc<Self>, interval: Duration, mut stopped: oneshot::Receiver<()>) {
-        // On a thread of its own: it may wait for locks, and those who are being delivered to must not seem slow meanwhile.
-        let look = |wait| {
+    ///
+    /// Whatever waits for the database has a thread of its own: a runtime that waited with it would see answers that came in time too late.
+    async fn keep_delivering(self: &Arc<Self>, interval: Duration, stopped: &mut oneshot::Receiver<()>) {
+        let (mut in_hand, hurry) = (JoinSet::new(), Notify::new());
+        let look = || async {
+            let _ = timeout(interval, hurry.notified()).await;
             let looking = Arc::clone(self);
-            sleep(wait).then(|()| spawn_blocking(move || looking.due(looking.clock.now())))
+            spawn_blocking(move || looking.due()).await.unwrap_or_else(panicked)
         };
-        let runtime = Self::runtime().expect("the system gives a runtime for webhooks");
-        runtime.block_on(async {
-            let (mut in_hand, mut may_be_more) = (FuturesUnordered::new(), false);
-            let mut looking = pin!(look(Duration::ZERO));
-            loop {
-                tokio::select! {
-                    _ = &mut stopped => break,
-                    due = &mut looking => {
-                        match due.unwrap_or_else(panicked).and_then(|due| Ok((self.sender()?, due))) {
-                            Ok((sender, due)) => {
-                                let (now, room) = (self.clock.now(), MERCHANTS_MAX - in_hand.len());
-                                may_be_more = due.len() >= room;
-                                in_hand.extend(due.into_iter().take(room).map(|merchant| {
-                                    AssertUnwindSafe(self.deliver(sender, merchant, now)).catch_unwind()
-                                }));
-                            }
-                            Err(error) => log::warn!("Cannot look what is due to webhooks, and will try again: {error}"),
-                        }
-                        looking.set(look(interval));
+        let mut looking = pin!(look());
+        let mut are_all_in_hand = true;
+        hurry.notify_one();
+        loop {
+            tokio::select! {
+                _ = &mut *stopped => break,
+                due = &mut looking => {
+                    let due = due.unwrap_or_else(|error| {
+                        log::warn!("Cannot look what is due to webhooks, and will try again: {error}");
+                        Vec::new()
+                    });
+                    let room = MERCHANTS_MAX - in_hand.len();
+                    are_all_in_hand = due.len() < room;
+                    for merchant in due.into_iter().take(room) {
+                        self.spawn(&mut in_hand, merchant);
                     }
-                    Some(done) = in_hand.next() => match done.unwrap_or_else(panicked) {
-                        Ok(made) if made > 0 && may_be_more => {
-                            may_be_more = false;
-                            looking.set(look(Duration::ZERO));
-                        }
-                        Ok(_) => {}
-                        Err(error) => log::warn!("Cannot deliver to a webhook, and will try again: {error}"),
-                    },
+                    looking.set(look());
+                }
+                Some(done) = in_hand.join_next() => {
+                    let done = reported(done.unwrap_or_else(panicked));
+                    if done.is_some_and(|done| done.may_be_more || !are_all_in_hand && done.attempts > 0) {
+                        hurry.notify_one();
+                    }
                 }
             }
-            while in_hand.next().await.is_some() {}
-        });
-        // A name that is still being looked up is not waited for.
-        runtime.shutdown_background();
+        }
+        while let Some(done) = in_hand.join_next().await {
+            reported(done.unwrap_or_else(panicked));
+        }
     }
 
-    fn deliver_due(&self, now: DateTime<Utc>) -> Result<usize, Error> {
-        let (due, sender, runtime) = (self.due(now)?, self.sender()?, Self::runtime()?);
-        let done = runtime.block_on(join_all(due.into_iter().map(|merchant| self.deliver(sender, merchant, now))));
+    fn deliver_due(self: &Arc<Self>) -> Result<usize, Error> {
+        let (due, runtime) = (self.due()?, Self::runtime()?);
+        let done = runtime.block_on(async {
+            let mut in_hand = JoinSet::new();
+            due.into_iter().for_each(|merchant| self.spawn(&mut in_hand, merchant));
+            in_hand.join_all().await
+        });
         runtime.shutdown_background();
-        done.into_iter().sum()
+        done.into_iter().map(|done| Ok(done?.attempts)).sum()
+    }
+
+    fn spawn(self: &Arc<Self>, in_hand: &mut JoinSet<Result<Delivered, Error>>, merchant: MerchantId) {
+        let (deliveries, runtime) = (Arc::clone(self), Handle::current());
+        in_hand.spawn_blocking(move || runtime.block_on(deliveries.deliver(merchant)));
     }
 
     fn runtime() -> Result<Runtime, Error> {
@@ -160,16 +186,20 @@ impl Deliveries {
 
     /// Publishes for merchants with a webhook, and tells which of them are to be delivered to. Those who are being delivered to are not due:
     /// what is in hand is claimed.
-    fn due(&self, now: DateTime<Utc>) -> Result<Vec<MerchantId>, Error> {
+    fn due(&self) -> Result<Vec<MerchantId>, Error> {
+        let mut failed = None;
         for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
             match publish(&self.store, &self.metrics, &self.clock, merchant) {
+                Err(Error::Unavailable(words)) => return Err(Error::Unavailable(words)),
                 // Somebody keeps that merchant's counter: it is not for the others to wait until they give it back.
-                Err(error) if !matches!(error, Error::Unavailable(_)) => {
-                    log::warn!(merchant_id:% = merchant; "Cannot publish for a webhook, and will try again: {error}");
-                }
-                published => drop(published?),
+                Err(error) => failed = Some((merchant, error)),
+                Ok(()) => {}
             }
         }
+        if let Some((merchant, error)) = failed {
+            log::warn!(merchant_id:% = merchant; "Cannot publish for a webhook, and will try again: {error}");
+        }
+        let now = self.clock.now();
         self.store.read_any(|conn| Ok(webhooks::merchants_due(conn, now, MERCHANTS_MAX as i64)?))
     }
 
@@ -183,25 +213,32 @@ impl Deliveries {
     }
 
     /// Delivers what is due of one merchant, one after the other, until one fails or the time is up.
-    async fn deliver(&self, sender: &Sender, merchant: MerchantId, now: DateTime<Utc>) -> Result<usize, Error> {
-        let begun = Instant::now();
+    async fn deliver(&self, merchant: MerchantId) -> Result<Delivered, Error> {
+        let (sender, begun) = (self.sender()?, Instant::now());
         let time = Duration::from_millis(self.config.timeout_ms);
         let lease = TimeDelta::milliseconds(i64::try_from(self.config.timeout_ms).unwrap_or(i64::MAX)) + MARGIN;
-        let mut made = 0;
+        let mut attempts = 0;
         loop {
-            let claim = self.store.write(merchant, |tx| Ok::<_, Error>(webhooks::claim(tx, now, lease)?))?;
-            let Some(claim) = claim else { return Ok(made) };
-            let attempt = self.attempt(sender, merchant, &claim, now).await;
-            self.settle(merchant, &claim, &attempt, now)?;
-            made += 1;
+            let Some(claim) = self.claim(merchant, lease).await? else {
+                return Ok(Delivered { attempts, may_be_more: false });
+            };
+            let attempt = self.attempt(sender, merchant, &claim).await;
+            self.settle(merchant, &claim, &attempt).await?;
+            attempts += 1;
             let goes_on = matches!(attempt, Attempt::Delivered { .. }) && begun.elapsed() < time;
             if !goes_on || self.is_stopping.load(Ordering::Relaxed) {
-                return Ok(made);
+                return Ok(Delivered { attempts, may_be_more: !matches!(attempt, Attempt::Failed { .. }) });
             }
         }
     }
 
-    async fn attempt(&self, sender: &Sender, merchant: MerchantId, claim: &Claim, now: DateTime<Utc>) -> Attempt {
+    async fn claim(&self, merchant: MerchantId, lease: TimeDelta) -> Result<Option<Claim>, Error> {
+        let _turn = self.turns.acquire().await;
+        let now = self.clock.now();
+        self.store.write(merchant, |tx| Ok(webhooks::claim(tx, now, lease)?))
+    }
+
+    async fn attempt(&self, sender: &Sender, merchant: MerchantId, claim: &Claim) -> Attempt {
         let event = &claim.event;
         let body = json!({
             "type": event.kind,
@@ -217,9 +254,9 @@ impl Deliveries {
         let id = format!("evt_{merchant}_{}", event.seq);
         let body = body.to_string().into_bytes();
         let message = Message { id: &id, url: &claim.url, secret: &claim.secret, body };
-        match sender.send(message, now).await {
+        match sender.send(message, self.clock.now()).await {
             Ok(status) => Attempt::Delivered { status },
-            Err(undelivered) => self.next_step(claim.attempt, &undelivered, now),
+            Err(undelivered) => self.next_step(claim.attempt, &undelivered, self.clock.now()),
         }
     }
 
@@ -236,8 +273,11 @@ impl Deliveries {
         Attempt::Failed { status, error, again_at: now + TimeDelta::milliseconds(wait) }
     }
 
-    fn settle(&self, merchant: MerchantId, claim: &Claim, attempt: &Attempt, now: DateTime<Utc>) -> Result<(), Error> {
+    async fn settle(&self, merchant: MerchantId, claim: &Claim, attempt: &Attempt) -> Result<(), Error> {
+        let turn = self.turns.acquire().await;
+        let now = self.clock.now();
         let is_ours = self.store.write(merchant, |tx| Ok::<_, Error>(webhooks::settle(tx, claim, attempt, now)?))?;
+        drop(turn);
         let seq = claim.event.seq;
         let code = match attempt {
             Attempt::Delivered { .. } => "delivered",
@@ -255,6 +295,10 @@ impl Deliveries {
     }
 }
 
-fn panicked<T, P>(_: P) -> Result<T, Error> {
+fn panicked<T>(_: JoinError) -> Result<T, Error> {
     Err(Error::Internal("it panicked".to_owned()))
+}
+
+fn reported(done: Result<Delivered, Error>) -> Option<Delivered> {
+    done.inspect_err(|error| log::warn!("Cannot deliver to a webhook, and will try again: {error}")).ok()
 }

@@ -72,6 +72,7 @@ mod tokens;
 mod twins;
 mod upgrade;
 mod webhook_changes;
+mod webhook_crowds;
 mod webhooks;
 mod wechat;
 mod wechat_keys;

@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use actix_web::rt::task::spawn_blocking;
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::TimeDelta;
-use diesel::connection::SimpleConnection;
 use rowlock::domain::{GoodsId, MerchantId};
 use rowlock::error::Error;
 use rowlock::store::webhooks::Attempt;
 use rowlock::store::{events, outbox, webhooks};
 use serde_json::{Value, json};
 
-use crate::command::waits_for_a_lock;
 use crate::harness::{Setup, TestApp, noon, until, words};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -38,7 +36,7 @@ pub(crate) enum Reply {
 
 /// What arrived.
 #[derive(Clone, Debug)]
-struct Received {
+pub(crate) struct Received {
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -78,7 +76,7 @@ impl Machine {
         Self { url, received }
     }
 
-    fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
@@ -147,8 +145,8 @@ pub(crate) fn tell(app: &TestApp, merchant: i64, times: usize) {
 
 /// One round; how many attempts it made.
 pub(crate) async fn deliver(app: &TestApp) -> usize {
-    let (served, now) = (app.app.clone(), app.clock.now());
-    spawn_blocking(move || served.webhooks.deliver_due(now).unwrap()).await.unwrap()
+    let served = app.app.clone();
+    spawn_blocking(move || served.webhooks.deliver_due().unwrap()).await.unwrap()
 }
 
 /// How the deliveries stand: number, state, attempts, status, error.
@@ -396,81 +394,6 @@ async fn redirects_are_not_followed_and_bodies_not_read() {
     assert_eq!(deliver(&app).await, 1);
     assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
     assert_eq!((log(&app)[0].as_str(), elsewhere.received().len()), ("1 delivered 2 200", 0));
-}
-
-#[actix_web::test]
-async fn one_who_is_slow_holds_up_nobody_else() {
-    let app = start(&[PRIVATE, ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "6000")]);
-    let (slow, quick) = (Machine::start(&[Reply::Hang]), Machine::start(&[]));
-    hook(&app, 1, &slow.url);
-    hook(&app, 2, &quick.url);
-    tell(&app, 1, 2);
-    tell(&app, 2, 3);
-    let begun = Instant::now();
-    let (made, ()) = tokio::join!(deliver(&app), async {
-        until(|| quick.received().len() == 3).await;
-        assert!(begun.elapsed() < Duration::from_millis(5_900), "it took {:?}", begun.elapsed());
-    });
-    assert_eq!((made, slow.received().len()), (4, 1));
-}
-
-/// Nor do they wait for the slow one when something happens later.
-#[actix_web::test]
-async fn what_happens_while_one_is_slow_is_told_at_once() {
-    let variables = [PRIVATE, ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "6000"), ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "50")];
-    let app = start(&variables);
-    let (slow, quick) = (Machine::start(&[Reply::Hang]), Machine::start(&[]));
-    hook(&app, 1, &slow.url);
-    hook(&app, 2, &quick.url);
-    tell(&app, 1, 1);
-    until(|| slow.received().len() == 1).await;
-    for told in 1..=3 {
-        tell(&app, 2, 1);
-        until(|| quick.received().len() == told).await;
-    }
-    assert_eq!(log(&app)[0], "1 pending 1", "it is still waited for");
-}
-
-/// As while a webhook is taken away that was dead for a week. Neither are those published late, nor do those who answer seem slow.
-#[actix_web::test]
-async fn a_merchant_whose_counter_is_kept_holds_up_nobody_else() {
-    let app = start(&[
-        PRIVATE,
-        ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "3000"),
-        ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "50"),
-        ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "2000"),
-        ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "2"),
-    ]);
-    let machine = Machine::start(&[Reply::Late]);
-    (1..=2).for_each(|merchant| hook(&app, merchant, &machine.url));
-    let mut keeper = app.conn();
-    keeper.batch_execute("BEGIN; INSERT INTO event_counters (merchant_id, last_seq) VALUES (1, 0)").unwrap();
-    tell(&app, 2, 1);
-    until(|| machine.received().len() == 1).await;
-    tell(&app, 1, 1);
-    waits_for_a_lock(&mut app.database.conn()).await;
-    tell(&app, 2, 1);
-    until(|| machine.received().len() == 2).await;
-    until(|| log(&app) == ["1 delivered 1 204", "2 delivered 1 204"]).await;
-}
-
-#[actix_web::test]
-async fn a_stop_waits_for_what_is_being_sent_and_for_no_more() {
-    let app = start(&[PRIVATE, ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "2000"), ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "50")]);
-    let (slow, quick) = (Machine::start(&[Reply::Hang]), Machine::start(&[]));
-    hook(&app, 1, &slow.url);
-    tell(&app, 1, 1);
-    until(|| slow.received().len() == 1).await;
-    hook(&app, 2, &quick.url);
-    tell(&app, 2, 5_000);
-    until(|| !quick.received().is_empty()).await;
-    let (served, before) = (app.app.clone(), quick.received().len());
-    spawn_blocking(move || served.webhooks.stop()).await.unwrap();
-    let log = log(&app);
-    assert_eq!(log[0], "1 pending 1 no answer in time");
-    let delivered = log.iter().filter(|line| line.contains("delivered")).count();
-    assert_eq!(delivered, quick.received().len(), "nothing is left in the middle");
-    assert!(delivered < before + 300, "{delivered} were delivered, {before} before the stop");
 }
 
 /// As it is configured for real: nobody calls.
