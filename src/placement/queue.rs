@@ -117,7 +117,7 @@ impl<T: Wants> Queue<T> {
             }
             self.len -= orders.len();
             merchant.groups_out += 1;
-            let may_have_more = orders.len() == self.bounds.group_orders_max || !self.bounds.apart;
+            let may_have_more = orders.len() == self.bounds.group_orders_max;
             if may_have_more && !merchant.waiting.is_empty() && merchant.groups_out < self.bounds.merchant_groups_max {
                 merchant.is_in_line = true;
                 self.line.push_back(id);

@@ -4,6 +4,7 @@
 //! `one_of_many_takes_over_from_the_dead` (take-over by a time stamp), `a_stopped_holder_frees_nothing_and_writes_nothing` (unconditional
 //! DEL; no fencing), `nothing_comes_between_compare_and_delete`, `work_may_take_longer_than_its_lease`, `a_holder_takes_its_lease_again`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +21,9 @@ use rowlock::domain::MerchantId;
 use rowlock::service::leases::{Attempt, Fence, Lease, LeaseName, Leases, Owner, Released};
 
 use crate::harness::{connect, words};
-use crate::lease_keepers::{Instance, Keeper, LONG, SHORT, acquired, counted, is_held_by_another, of, wait_until};
+use crate::lease_keepers::{
+    Instance, Keeper, Kept, LONG, SHORT, acquired, counted, is_held_by_another, of, wait_until,
+};
 use crate::redis_server::TestRedis;
 
 macro_rules! over_both {
@@ -213,6 +216,20 @@ fn work_may_take_longer_than_its_lease(keeper: &Keeper) {
     drop(lease);
     assert_eq!(keeper.token("work"), None);
     drop(acquired(other.try_acquire(&of("work"), Owner::new())));
+}
+
+#[test]
+fn a_lease_is_renewed_when_a_third_of_it_is_over() {
+    let keeper = Kept::InPostgres.start();
+    let leases = keeper.leases(SHORT);
+    let _lease = acquired(leases.try_acquire(&of("work"), Owner::new()));
+    let (mut conn, mut ends, begun) = (keeper.database.conn(), BTreeSet::new(), Instant::now());
+    while begun.elapsed() < SHORT * 2 {
+        ends.extend(words(&mut conn, "SELECT expires_at::text AS value FROM leases"));
+        sleep(Duration::from_millis(10));
+    }
+    let renewals = begun.elapsed().as_millis() / (SHORT / 3).as_millis();
+    assert!((3..=renewals as usize + 1).contains(&ends.len()), "{ends:?}");
 }
 
 /// Without a watchdog: whoever comes next finds that the holder knows.
