@@ -112,12 +112,14 @@ fn complete(operation: &mut Operation) {
         "404" | "500" | "503" => has_path,
         _ => false,
     };
+    // Notices of gateways are answered for those, who know what to do.
+    let is_notice = operation.tags.iter().flatten().any(|tag| tag == "gateways");
     let answers = &mut operation.responses.responses;
     for (status, name, words) in PROBLEMS.iter().filter(|(status, ..)| follows(status)) {
         let common = || RefOr::Ref(Ref::from_response_name(*name));
         if let RefOr::T(own) = answers.entry((*status).to_owned()).or_insert_with(common) {
             let codes = words.split_once(':').map_or(*words, |(codes, _)| codes);
-            if own.content.contains_key(PROBLEM) && !own.description.contains(codes) {
+            if own.content.contains_key(PROBLEM) && !is_notice && !own.description.contains(codes) {
                 own.description.push_str("; ");
                 own.description.push_str(words);
             }

@@ -332,7 +332,7 @@ pub(super) async fn show_order(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, with the `state` it was found in; `cancel_not_allowed`; `points_spent`, when points that the order brought are not there to be taken back; \
             `payment_in_progress`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `gateway_unavailable`: repeat it"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`gateway_unavailable`: repeat it"),
     ),
 )]
 #[post("/v1/merchants/{m}/orders/{id}/cancel")]

@@ -49,7 +49,7 @@ struct Session {
         (status = 201, body = Session),
         (status = 401, body = ProblemView, content_type = PROBLEM, description = "`login_refused`"),
         (status = 422, body = ProblemView, content_type = PROBLEM, description = "`login_not_offered`: the merchant has no mini-program"),
-        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`login_unavailable`: the provider does not answer; `unavailable`"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`login_unavailable`: the provider does not answer"),
         (status = 429, body = ProblemView, content_type = PROBLEM, description = "`too_many_requests`"),
     ),
 )]

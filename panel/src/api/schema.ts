@@ -4369,7 +4369,7 @@ export interface operations {
             422: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            /** @description `unavailable`, `gateway_unavailable`: repeat it */
+            /** @description `gateway_unavailable`: repeat it; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -5637,7 +5637,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Nobody says such things: to `cash`; `malformed_body`, `malformed_query`, `idempotency_key_missing`, `idempotency_key_malformed`, `bad_request` */
+            /** @description Nobody says such things: to `cash` */
             400: {
                 headers: {
                     /** @description The one that was sent, where it is fit for a log, or one made up */
@@ -5666,7 +5666,7 @@ export interface operations {
             415: components["responses"]["NotTheType"];
             422: components["responses"]["NotAcceptable"];
             500: components["responses"]["Fault"];
-            /** @description Send it again; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
+            /** @description Send it again */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6318,7 +6318,7 @@ export interface operations {
             422: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Fault"];
-            /** @description `unavailable`, `gateway_unavailable`: repeat it */
+            /** @description `gateway_unavailable`: repeat it; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */
@@ -6680,7 +6680,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["Fault"];
-            /** @description `login_unavailable`: the provider does not answer; `unavailable` */
+            /** @description `login_unavailable`: the provider does not answer; `unavailable`: repeat it; of what changes something also `outcome_unknown`: it may have taken effect, so repeat it with the same `Idempotency-Key` where it takes one, and look first where it does not */
             503: {
                 headers: {
                     /** @description When to come back, in seconds */

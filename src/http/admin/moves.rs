@@ -251,7 +251,7 @@ struct CancelOrder {
     responses(
         (status = 200, body = OrderView),
         (status = 409, body = ProblemView, content_type = PROBLEM, description = "`illegal_move`, `refund_too_large`, `payment_in_progress`"),
-        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`unavailable`, `gateway_unavailable`: repeat it"),
+        (status = 503, body = ProblemView, content_type = PROBLEM, description = "`gateway_unavailable`: repeat it"),
     ),
 )]
 #[post("/v1/admin/merchants/{m}/orders/{id}/cancel")]
