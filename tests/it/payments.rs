@@ -165,6 +165,24 @@ async fn an_order_has_few_payments() {
     assert_eq!(app.count("payments WHERE check_at IS NOT NULL"), 0, "of none is there anything to ask");
 }
 
+/// Its credentials were taken away while a payment was open: nothing is wrong with what the customer asks.
+#[actix_web::test]
+async fn a_gateway_without_credentials_is_unavailable() {
+    let app = TestApp::start();
+    let alice = app.customer("alice").await;
+    let Attempt { order, payment, .. } = attempt(&alice, "k").await;
+    let other = app.beside(Setup { variables: vec![("ROWLOCK_GATEWAYS_SANDBOX", "false")], ..Setup::default() });
+    let alice = alice.at(&other);
+    for (path, body) in [
+        ("payments", json!({})),
+        (&*format!("payments/{payment}/check"), json!({})),
+        ("cancel", json!({ "reason": "changed_mind" })),
+    ] {
+        let refused = alice.post(&format!("/orders/{order}/{path}"), &body).await;
+        assert_eq!(refused.refusal(), (503, "gateway_unavailable".into()), "{path}");
+    }
+}
+
 /// Whatever the gateway repeats, forges, delays or swaps: one order, paid once.
 #[actix_web::test]
 async fn a_payment_counts_once_whatever_the_gateway_does() {
