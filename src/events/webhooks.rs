@@ -190,7 +190,7 @@ impl Deliveries {
         let mut failed = None;
         for merchant in self.store.read_any(|conn| Ok::<_, Error>(webhooks::merchants_told(conn, PUBLISHED_MAX)?))? {
             match publish(&self.store, &self.metrics, &self.clock, merchant) {
-                Err(Error::Unavailable(words)) => return Err(Error::Unavailable(words)),
+                Err(error @ Error::Unavailable(_)) => return Err(error),
                 // Somebody keeps that merchant's counter: it is not for the others to wait until they give it back.
                 Err(error) => failed = Some((merchant, error)),
                 Ok(()) => {}

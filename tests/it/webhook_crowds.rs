@@ -9,6 +9,15 @@ use crate::command::waits_for_a_lock;
 use crate::harness::{Setup, until};
 use crate::webhooks::{Machine, PRIVATE, Reply, deliver, hook, log, start, tell};
 
+/// Whoever waits for a row that somebody keeps waits for longer than a webhook may take to answer.
+const LOCKED_OUT: [(&str, &str); 5] = [
+    PRIVATE,
+    ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "3000"),
+    ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "50"),
+    ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "2000"),
+    ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "2"),
+];
+
 #[actix_web::test]
 async fn one_who_is_slow_holds_up_nobody_else() {
     let app = start(&[PRIVATE, ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "6000")]);
@@ -43,13 +52,7 @@ async fn what_happens_while_one_is_slow_is_told_at_once() {
 /// As while a webhook is taken away that was dead for a week. Others are published all the same, and who answers does not seem slow.
 #[actix_web::test]
 async fn a_merchant_whose_counter_is_kept_holds_up_nobody_else() {
-    let app = start(&[
-        PRIVATE,
-        ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "3000"),
-        ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "50"),
-        ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "2000"),
-        ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "2"),
-    ]);
+    let app = start(&LOCKED_OUT);
     let machine = Machine::start(&[Reply::Late]);
     (1..=2).for_each(|merchant| hook(&app, merchant, &machine.url));
     let mut keeper = app.conn();
@@ -66,13 +69,7 @@ async fn a_merchant_whose_counter_is_kept_holds_up_nobody_else() {
 /// Who answers while another's outcome cannot be written down is not told again.
 #[actix_web::test]
 async fn who_answers_in_time_is_heard_in_time() {
-    let app = start(&[
-        PRIVATE,
-        ("ROWLOCK_WEBHOOKS_TIMEOUT_MS", "3000"),
-        ("ROWLOCK_WEBHOOKS_INTERVAL_MS", "50"),
-        ("ROWLOCK_DATABASE_LOCK_TIMEOUT_MS", "2000"),
-        ("ROWLOCK_DATABASE_ATTEMPTS_MAX", "2"),
-    ]);
+    let app = start(&LOCKED_OUT);
     let machine = Machine::start(&[Reply::Late, Reply::Late]);
     let mut keeper = app.conn();
     for merchant in 1..=2 {
